@@ -1,0 +1,39 @@
+"""The errors rnnrt raises on purpose. Everything a bad file or a bad call can cause derives from `RnnrtError`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class RnnrtError(Exception):
+    """Base of every error that rnnrt raises on purpose."""
+
+
+class ModelFormatError(RnnrtError):
+    """The file is not what it claims to be: truncated, corrupt, hostile, or of an unknown kind."""
+
+
+class UnsupportedModelError(RnnrtError):
+    """The file is sound, but rnnrt cannot run it exactly, so it refuses.
+
+    Parameters
+    ----------
+    source : str
+        The file or object that was read.
+    reasons : iterable of str
+        Every reason at once; each names the node or layer, the attribute and its value, and what to do.
+    """
+
+    def __init__(self, source: str, reasons: Iterable[str]) -> None:
+        self.source = source
+        self.reasons: tuple[str, ...] = tuple(dict.fromkeys(reasons))
+        lines = "\n".join(f"  - {reason}" for reason in self.reasons)
+        super().__init__(f"{source} cannot be run exactly:\n{lines}")
+
+
+class ShapeError(RnnrtError, ValueError):
+    """An array has a shape, rank or dtype that the model does not take."""
+
+
+class StateError(RnnrtError):
+    """A recurrent state is missing, malformed, or used by two callers at once."""

@@ -1,0 +1,5 @@
+"""Graphs, nodes and values."""
+
+from rnnrt.ir.graph import IR_OPSET, Dim, Graph, Node, Shape, Value, outer_names
+
+__all__ = ["IR_OPSET", "Dim", "Graph", "Node", "Shape", "Value", "outer_names"]

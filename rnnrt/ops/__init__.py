@@ -1,0 +1,34 @@
+"""Operators, one file per family. Importing this package registers all of them."""
+
+from rnnrt.ops import control, conv, dense, elementwise, norm, recurrent, reduce, shape
+from rnnrt.ops.base import (
+    REQUIRED,
+    KernelCall,
+    LowerContext,
+    Operator,
+    TensorSpec,
+    get_operator,
+    is_known,
+    operator_names,
+    register,
+)
+
+__all__ = [
+    "REQUIRED",
+    "KernelCall",
+    "LowerContext",
+    "Operator",
+    "TensorSpec",
+    "control",
+    "conv",
+    "dense",
+    "elementwise",
+    "get_operator",
+    "is_known",
+    "norm",
+    "operator_names",
+    "recurrent",
+    "reduce",
+    "register",
+    "shape",
+]

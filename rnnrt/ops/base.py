@@ -1,0 +1,140 @@
+"""What an operator is: attributes, a shape rule, a reference, and the kernel that runs it.
+
+To add an operator is to write one `Operator` subclass with `@register` in the family's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from rnnrt.errors import UnsupportedModelError
+from rnnrt.ir import Node, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What planning knows of a tensor: dtype, shape (None: unknown rank), and its value when constant."""
+
+    dtype: np.dtype
+    shape: Shape | None
+    value: np.ndarray | None = None
+
+    @property
+    def is_static(self) -> bool:
+        """Whether every extent is a known integer."""
+        return self.shape is not None and all(isinstance(d, int) for d in self.shape)
+
+
+class LowerContext(Protocol):
+    """What `Operator.lower` may ask of the planner."""
+
+    vector_bytes: int
+    """Width of a vector register of the chosen instruction set: 64, 32 or 16."""
+
+    def packed(self, array: np.ndarray, layout: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The packed form of a constant, made once per model and layout and shared by all plans."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCall:
+    """One instruction: a kernel of `rnnrt._kernels` and its operands.
+
+    `inputs` holds positions in the node's inputs, constant arrays, or None for absent operands; `outputs` holds
+    positions in the node's outputs, or None. `ints` and `floats` are the kernel's parameters, and `scratch` the
+    bytes it needs while it runs. The kernel "alias" makes output 0 share the memory of its input.
+    """
+
+    kernel: str
+    inputs: tuple[int | np.ndarray | None, ...]
+    outputs: tuple[int | None, ...] = (0,)
+    ints: tuple[int, ...] = ()
+    floats: tuple[float, ...] = ()
+    scratch: int = 0
+
+
+class Operator:
+    """One operator of the IR.
+
+    Class attributes
+    ----------------
+    name : the ONNX name.
+    attributes : default by attribute name; `REQUIRED` where there is none. Any other attribute is refused.
+    min_inputs, max_inputs : how many inputs the node may have (`max_inputs` None: variadic).
+    """
+
+    name: ClassVar[str]
+    attributes: ClassVar[Mapping[str, Any]] = {}
+    min_inputs: ClassVar[int] = 1
+    max_inputs: ClassVar[int | None] = 1
+
+    @classmethod
+    def attr(cls, node: Node, key: str) -> Any:
+        """The attribute of `node`, or its default."""
+        return node.attrs.get(key, cls.attributes[key])
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        """Types of all outputs. Dims may be int, str or None; the result is exact when the inputs are static.
+
+        Raises `ShapeError` when the shapes cannot fit together.
+        """
+        raise NotImplementedError(cls.name)  # abstract
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        """The operator in plain numpy, in the dtype of its inputs: the oracle (on float64) and the fallback."""
+        raise NotImplementedError(cls.name)  # abstract
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        """Kernel calls for static shapes, or None: then the numpy reference runs inside the plan."""
+        return None
+
+    @classmethod
+    def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
+        """Floating point operations of one run, a multiply-add counted as two; 0 for moves."""
+        return 0
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = _Required()
+"""Default of an attribute that has none."""
+
+_REGISTRY: dict[str, type[Operator]] = {}
+
+
+def register(cls: type[Operator]) -> type[Operator]:
+    """Class decorator: make the operator known under its name."""
+    if cls.name in _REGISTRY:
+        raise ValueError(f"operator {cls.name} is registered twice")
+    _REGISTRY[cls.name] = cls
+    return cls
+
+
+def is_known(name: str) -> bool:
+    """Whether there is an operator of that name."""
+    return name in _REGISTRY
+
+
+def operator_names() -> list[str]:
+    """Names of all operators, sorted."""
+    return sorted(_REGISTRY)
+
+
+def get_operator(name: str) -> type[Operator]:
+    """The operator class of that name."""
+    try:
+        return _REGISTRY[name]
+    except KeyError:
+        raise UnsupportedModelError("graph", [f"operator {name}: not known to rnnrt"]) from None

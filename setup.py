@@ -1,0 +1,80 @@
+"""Builds the compiled kernels: each file under isa/ once per instruction set, all linked into one extension."""
+
+from __future__ import annotations
+
+import os
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("src_pyx/rnnrt/_kernels")
+DEBUG = os.environ.get("RNNRT_DEBUG") == "1"
+X86 = platform.machine().lower() in {"x86_64", "amd64"}
+ISA_FLAGS = {
+    "base": ["-march=x86-64-v2"] if X86 else [],
+    **(
+        {
+            "avx2": ["-mavx2", "-mfma", "-mbmi2"],
+            "avx512": [
+                "-mavx2", "-mfma", "-mbmi2", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl",
+                "-mprefer-vector-width=512",
+            ],
+        }
+        if X86
+        else {}
+    ),
+}  # fmt: skip
+# No -ffast-math: results must not depend on what the compiler finds convenient. These three keep IEEE results.
+COMMON = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wno-unused-function", "-Wno-psabi"]
+SANITIZE = ["-g", "-fsanitize=address", "-fno-omit-frame-pointer"] if DEBUG else []
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": DEBUG,
+    "cdivision": True,
+    "initializedcheck": DEBUG,
+    "embedsignature": True,
+    "freethreading_compatible": False,
+}
+
+
+class BuildKernels(build_ext):
+    """Compiles isa/*.c with the flags of each instruction set; module-init code gets none of them."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Add the per-instruction-set objects to the extension, then build it."""
+
+        def compile_isa(job: tuple[str, Path]) -> list[str]:
+            isa, source = job
+            return self.compiler.compile(
+                [str(source)],
+                output_dir=str(Path(self.build_temp) / isa),
+                macros=[("RN_ISA", isa)],
+                extra_postargs=[*COMMON, *SANITIZE, *ISA_FLAGS[isa]],
+                depends=[str(p) for p in (SOURCES / "isa").iterdir()],
+            )
+
+        jobs = [(isa, source) for isa in ISA_FLAGS for source in sorted((SOURCES / "isa").glob("*.c"))]
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            ext.extra_objects = [obj for objs in pool.map(compile_isa, jobs) for obj in objs]
+        super().build_extension(ext)
+
+
+extension = Extension(
+    "rnnrt._kernels.program",
+    [str(SOURCES / "program.pyx")],
+    include_dirs=[str(SOURCES), str(SOURCES / "isa")],
+    define_macros=[("RN_X86", "1")] if X86 else [],
+    extra_compile_args=["-std=gnu11", "-O2", *SANITIZE],
+    extra_link_args=SANITIZE,
+    libraries=["m", "pthread"],
+)
+
+setup(
+    ext_modules=cythonize([extension], include_path=["src_pyx"], compiler_directives=DIRECTIVES),
+    cmdclass={"build_ext": BuildKernels},
+)
