@@ -7,6 +7,7 @@ import platform
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -67,8 +68,8 @@ class BuildKernels(build_ext):
 extension = Extension(
     "rnnrt._kernels.program",
     [str(SOURCES / "program.pyx")],
-    include_dirs=[str(SOURCES), str(SOURCES / "isa")],
-    define_macros=[("RN_X86", "1")] if X86 else [],
+    include_dirs=[str(SOURCES), str(SOURCES / "isa"), np.get_include()],
+    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *([("RN_X86", "1")] if X86 else [])],
     extra_compile_args=["-std=gnu11", "-O2", *SANITIZE],
     extra_link_args=SANITIZE,
     libraries=["m", "pthread"],

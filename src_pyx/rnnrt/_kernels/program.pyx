@@ -1,0 +1,299 @@
+"""The executor: one walk over a plan's instructions, without the GIL.
+
+An `Executor` is a plan bound to its own arena: tensors have addresses, instructions have kernels. It serves one
+caller at a time; the session keeps as many as there are concurrent callers.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdlib cimport calloc, free
+
+cimport cython
+cimport numpy as cnp
+import numpy as np
+
+cnp.import_array()
+
+
+cdef extern from "kernel.h" nogil:
+    enum:
+        RN_MAX_DIMS
+        RN_OK
+        RN_INDEX_RANGE
+        RN_BAD_DTYPE
+        RN_BAD_VALUE
+        RN_DIV_ZERO
+    ctypedef struct rn_tensor:
+        void *data
+        int64_t size
+        int64_t shape[8]
+        int32_t ndim
+        int32_t dtype
+    ctypedef struct rn_call:
+        rn_tensor **inputs "in"
+        rn_tensor **out
+        int64_t *ints
+        double *floats
+        void *scratch
+        int32_t n_in
+        int32_t n_out
+        int32_t n_ints
+        int32_t n_floats
+    ctypedef int (*rn_kernel)(const rn_call *call) noexcept nogil
+
+cdef extern from "dispatch.h" nogil:
+    int rn_isa_available(const char *isa)
+    rn_kernel rn_find_kernel(const char *isa, const char *name)
+    void rn_bind_operands(rn_call *call, rn_tensor **inputs, rn_tensor **outputs)
+    unsigned rn_flush_denormals()
+    void rn_restore_float_mode(unsigned mode)
+
+
+DTYPES = ("float32", "float64", "int32", "int64", "bool", "uint8", "int8", "int16", "uint16", "uint32", "uint64")
+"""Names of the dtypes that kernels know; positions are the codes of `rn_dtype` in kernel.h."""
+
+ALIGNMENT = 64
+VECTOR_BYTES = {"base": 16, "avx2": 32, "avx512": 64}
+
+_MESSAGES = {
+    RN_INDEX_RANGE: "an index is out of range",
+    RN_BAD_DTYPE: "the kernel does not take this dtype",
+    RN_BAD_VALUE: "an operand has a value outside its domain",
+    RN_DIV_ZERO: "integer division by zero",
+}
+
+
+class KernelError(RuntimeError):
+    """A kernel refused its operands. `instruction` is the position in the plan."""
+
+    def __init__(self, instruction, message):
+        super().__init__(message)
+        self.instruction = instruction
+
+
+def available_isas():
+    """Names of the instruction sets this processor can run, narrowest first."""
+    return tuple(isa for isa in VECTOR_BYTES if rn_isa_available(isa.encode()))
+
+
+def has_kernel(isa, name):
+    """Whether the build has a kernel `name` for `isa`."""
+    return rn_find_kernel(isa.encode(), name.encode()) != NULL
+
+
+def aligned_empty(Py_ssize_t size):
+    """`size` bytes of uninitialised memory as a uint8 array that starts on a 64-byte boundary."""
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    cdef Py_ssize_t offset = -raw.ctypes.data % ALIGNMENT
+    return raw[offset:offset + size]
+
+
+cdef enum:
+    KERNEL, HOST, BRANCH, JUMP
+
+cdef struct Instruction:
+    int32_t kind
+    int32_t target  # BRANCH: where to go when the condition is false; JUMP: where to go; HOST: which callable
+    rn_kernel kernel
+    rn_call call
+
+
+@cython.final
+cdef class Executor:
+    """A plan with memory.
+
+    Parameters
+    ----------
+    isa : str
+        Which kernels to bind.
+    tensors : sequence of (dtype, shape, place, what)
+        `place` is "const" (`what`: the array), "arena" (`what`: byte offset), "input" or "output" (`what`: position).
+    instructions : sequence of (kind, kernel, inputs, outputs, ints, floats, scratch, target)
+        `kind` is "kernel", "host", "branch" or "jump"; inputs and outputs are positions in `tensors`, -1 if absent;
+        `kernel` is a name, or for "host" a callable from a list of arrays to a list of arrays.
+    arena_bytes : int
+    n_inputs, n_outputs : int
+
+    Raises
+    ------
+    LookupError
+        A kernel does not exist for this instruction set.
+    """
+
+    cdef rn_tensor *tensors
+    cdef Instruction *code
+    cdef rn_tensor **operands
+    cdef int64_t *ints
+    cdef double *floats
+    cdef int32_t *input_ids
+    cdef int32_t *output_ids
+    cdef int n_tensors, n_code, n_inputs, n_outputs
+    cdef object arrays, hosts, host_ids, input_specs, output_specs, arena
+
+    def __cinit__(self, isa, tensors, instructions, Py_ssize_t arena_bytes, int n_inputs, int n_outputs):
+        cdef Py_ssize_t i, j, first_input, n_operands = 0, n_ints = 0, n_floats = 0
+        for row in instructions:
+            n_operands += len(row[2]) + len(row[3])
+            n_ints += len(row[4])
+            n_floats += len(row[5])
+        self.n_tensors, self.n_code = len(tensors), len(instructions)
+        self.n_inputs, self.n_outputs = n_inputs, n_outputs
+        self.tensors = <rn_tensor *>calloc(self.n_tensors + 1, sizeof(rn_tensor))
+        self.code = <Instruction *>calloc(self.n_code + 1, sizeof(Instruction))
+        self.operands = <rn_tensor **>calloc(n_operands + 1, sizeof(rn_tensor *))
+        self.ints = <int64_t *>calloc(n_ints + 1, sizeof(int64_t))
+        self.floats = <double *>calloc(n_floats + 1, sizeof(double))
+        self.input_ids = <int32_t *>calloc(self.n_tensors + 1, sizeof(int32_t))
+        self.output_ids = <int32_t *>calloc(self.n_tensors + 1, sizeof(int32_t))
+        if not (self.tensors and self.code and self.operands and self.ints and self.floats
+                and self.input_ids and self.output_ids):
+            raise MemoryError("no memory for the plan's tables")
+        self.arena = aligned_empty(arena_bytes)
+        self.arrays = [None] * self.n_tensors
+        self.input_specs, self.output_specs = [None] * n_inputs, [None] * n_outputs
+        for i in range(self.n_tensors):
+            dtype, shape, place, what = tensors[i]
+            self._bind_tensor(i, dtype, shape, place, what)
+        self.hosts, self.host_ids = [], []
+        n_operands = n_ints = n_floats = 0
+        for i, (kind, kernel, inputs, outputs, ints, floats, scratch, target) in enumerate(instructions):
+            self.code[i].kind = ("kernel", "host", "branch", "jump").index(kind)
+            self.code[i].target = target
+            if kind == "kernel":
+                self.code[i].kernel = rn_find_kernel(isa.encode(), kernel.encode())
+                if self.code[i].kernel == NULL:
+                    raise LookupError(f"no kernel {kernel!r} for {isa}")
+            elif kind == "host":
+                self.code[i].target = len(self.hosts)
+                self.hosts.append(kernel)
+                self.host_ids.append((tuple(inputs), tuple(outputs)))
+            first_input = n_operands
+            for j in inputs:
+                self.operands[n_operands] = self.tensors + j if j >= 0 else NULL
+                n_operands += 1
+            rn_bind_operands(&self.code[i].call, self.operands + first_input, self.operands + n_operands)
+            for j in outputs:
+                self.operands[n_operands] = self.tensors + j if j >= 0 else NULL
+                n_operands += 1
+            self.code[i].call.n_in, self.code[i].call.n_out = len(inputs), len(outputs)
+            self.code[i].call.ints, self.code[i].call.floats = self.ints + n_ints, self.floats + n_floats
+            self.code[i].call.n_ints, self.code[i].call.n_floats = len(ints), len(floats)
+            for value in ints:
+                self.ints[n_ints] = value
+                n_ints += 1
+            for value in floats:
+                self.floats[n_floats] = value
+                n_floats += 1
+            self.code[i].call.scratch = <uint8_t *>cnp.PyArray_DATA(self.arena) + <Py_ssize_t>scratch
+
+    def __dealloc__(self):
+        free(self.tensors)
+        free(self.code)
+        free(self.operands)
+        free(self.ints)
+        free(self.floats)
+        free(self.input_ids)
+        free(self.output_ids)
+
+    cdef _bind_tensor(self, Py_ssize_t i, dtype, shape, place, what):
+        cdef rn_tensor *tensor = self.tensors + i
+        cdef Py_ssize_t axis
+        if len(shape) > RN_MAX_DIMS:
+            raise ValueError(f"a tensor of rank {len(shape)}: at most {RN_MAX_DIMS} axes are supported")
+        tensor.dtype = DTYPES.index(dtype.name) if dtype.name in DTYPES else -1
+        tensor.ndim, tensor.size = len(shape), 1
+        for axis in range(tensor.ndim):
+            tensor.shape[axis] = shape[axis]
+            tensor.size *= tensor.shape[axis]
+        if place == "const":
+            array = what if what.flags.c_contiguous else np.ascontiguousarray(what)
+            self.arrays[i] = array
+            tensor.data = cnp.PyArray_DATA(array)
+        elif place == "arena":
+            nbytes = tensor.size * dtype.itemsize
+            array = self.arena[what:what + nbytes].view(dtype).reshape(shape)
+            self.arrays[i] = array
+            tensor.data = cnp.PyArray_DATA(array)
+        elif place == "input":
+            self.input_ids[i] = what + 1
+            self.input_specs[what] = (dtype, tuple(shape))
+        else:
+            self.output_ids[i] = what + 1
+            self.output_specs[what] = (dtype, tuple(shape))
+
+    def run(self, list inputs):
+        """Run once.
+
+        Parameters
+        ----------
+        inputs : list of ndarray
+            C-contiguous, with the shapes and dtypes the plan was made for; the caller has checked this.
+
+        Returns
+        -------
+        list of ndarray
+            New arrays, one an output.
+
+        Raises
+        ------
+        KernelError
+            A kernel refused its operands.
+        """
+        cdef list outputs = [np.empty(shape, dtype) for dtype, shape in self.output_specs]
+        cdef Py_ssize_t i
+        cdef int32_t position
+        cdef cnp.ndarray array
+        for i in range(self.n_tensors):
+            if self.input_ids[i]:
+                array = inputs[self.input_ids[i] - 1]
+                self.tensors[i].data = cnp.PyArray_DATA(array)
+                self.arrays[i] = array
+            elif self.output_ids[i]:
+                array = outputs[self.output_ids[i] - 1]
+                self.tensors[i].data = cnp.PyArray_DATA(array)
+                self.arrays[i] = array
+        cdef int code
+        with nogil:
+            code = self._walk(&position)
+        for i in range(self.n_tensors):
+            if self.input_ids[i] or self.output_ids[i]:
+                self.arrays[i] = None
+        if code != RN_OK:
+            raise KernelError(position, _MESSAGES.get(code, f"kernel error {code}"))
+        return outputs
+
+    cdef int _walk(self, int32_t *position) except? -1 nogil:
+        cdef int32_t at = 0
+        cdef Instruction *step
+        cdef int code = RN_OK
+        cdef unsigned mode = rn_flush_denormals()
+        try:
+            while at < self.n_code:
+                step = self.code + at
+                if step.kind == KERNEL:
+                    code = step.kernel(&step.call)
+                    if code != RN_OK:
+                        break
+                    at += 1
+                elif step.kind == HOST:
+                    rn_restore_float_mode(mode)
+                    self._host(step.target)
+                    rn_flush_denormals()
+                    at += 1
+                elif step.kind == BRANCH:
+                    at = at + 1 if (<uint8_t *>step.call.inputs[0].data)[0] else step.target
+                else:
+                    at = step.target
+        finally:
+            rn_restore_float_mode(mode)
+        position[0] = at
+        return code
+
+    cdef int _host(self, int32_t which) except -1 with gil:
+        inputs, outputs = self.host_ids[which]
+        results = self.hosts[which]([self.arrays[i] if i >= 0 else None for i in inputs])
+        for i, result in zip(outputs, results):
+            if i >= 0:
+                if self.arrays[i].shape != np.shape(result):
+                    raise RuntimeError(f"a fallback gave shape {np.shape(result)}, planned was {self.arrays[i].shape}")
+                self.arrays[i][...] = result
+        return 0
