@@ -111,7 +111,8 @@ cdef class Executor:
         `kind` is "kernel", "host", "branch" or "jump"; inputs and outputs are positions in `tensors`, -1 if absent;
         `kernel` is a name, or for "host" a callable from a list of arrays to a list of arrays.
     arena_bytes : int
-    n_inputs, n_outputs : int
+    outputs : sequence of (dtype, shape)
+        The arrays that `run` returns.
 
     Raises
     ------
@@ -126,17 +127,16 @@ cdef class Executor:
     cdef double *floats
     cdef int32_t *input_ids
     cdef int32_t *output_ids
-    cdef int n_tensors, n_code, n_inputs, n_outputs
-    cdef object arrays, hosts, host_ids, input_specs, output_specs, arena
+    cdef int n_tensors, n_code
+    cdef object arrays, hosts, host_ids, shapes, output_specs, arena
 
-    def __cinit__(self, isa, tensors, instructions, Py_ssize_t arena_bytes, int n_inputs, int n_outputs):
+    def __cinit__(self, isa, tensors, instructions, Py_ssize_t arena_bytes, outputs):
         cdef Py_ssize_t i, j, first_input, n_operands = 0, n_ints = 0, n_floats = 0
         for row in instructions:
             n_operands += len(row[2]) + len(row[3])
             n_ints += len(row[4])
             n_floats += len(row[5])
         self.n_tensors, self.n_code = len(tensors), len(instructions)
-        self.n_inputs, self.n_outputs = n_inputs, n_outputs
         self.tensors = <rn_tensor *>calloc(self.n_tensors + 1, sizeof(rn_tensor))
         self.code = <Instruction *>calloc(self.n_code + 1, sizeof(Instruction))
         self.operands = <rn_tensor **>calloc(n_operands + 1, sizeof(rn_tensor *))
@@ -149,7 +149,8 @@ cdef class Executor:
             raise MemoryError("no memory for the plan's tables")
         self.arena = aligned_empty(arena_bytes)
         self.arrays = [None] * self.n_tensors
-        self.input_specs, self.output_specs = [None] * n_inputs, [None] * n_outputs
+        self.output_specs = tuple(outputs)
+        self.shapes = [tuple(row[1]) for row in tensors]
         for i in range(self.n_tensors):
             dtype, shape, place, what = tensors[i]
             self._bind_tensor(i, dtype, shape, place, what)
@@ -215,10 +216,8 @@ cdef class Executor:
             tensor.data = cnp.PyArray_DATA(array)
         elif place == "input":
             self.input_ids[i] = what + 1
-            self.input_specs[what] = (dtype, tuple(shape))
         else:
             self.output_ids[i] = what + 1
-            self.output_specs[what] = (dtype, tuple(shape))
 
     def run(self, list inputs):
         """Run once.
@@ -246,11 +245,11 @@ cdef class Executor:
             if self.input_ids[i]:
                 array = inputs[self.input_ids[i] - 1]
                 self.tensors[i].data = cnp.PyArray_DATA(array)
-                self.arrays[i] = array
+                self.arrays[i] = array.reshape(self.shapes[i]) if self.hosts else array
             elif self.output_ids[i]:
                 array = outputs[self.output_ids[i] - 1]
                 self.tensors[i].data = cnp.PyArray_DATA(array)
-                self.arrays[i] = array
+                self.arrays[i] = array.reshape(self.shapes[i]) if self.hosts else array
         cdef int code
         with nogil:
             code = self._walk(&position)

@@ -1,0 +1,138 @@
+"""The model: a face over a graph and the session that runs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnrt.errors import RnnrtError, ShapeError
+from rnnrt.formats import read_model
+from rnnrt.ir import Graph, Value
+from rnnrt.runtime import Session, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """An input or output of a model: `shape` holds None for a free axis, and is None when the rank is unknown."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int | None, ...] | None
+
+
+def _info(value: Value) -> TensorInfo:
+    shape = None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
+    return TensorInfo(value.name, value.dtype, shape)
+
+
+class Model:
+    """A network that runs.
+
+    Parameters
+    ----------
+    graph : Graph
+        In the IR's canonical form; what `rnnrt.formats` reads and `rnnrt.layers` build.
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of TensorInfo
+        In the file's order.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.inputs = tuple(_info(v) for v in graph.inputs)
+        self.outputs = tuple(_info(v) for v in graph.outputs)
+        self._session = Session(graph)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray | tuple[np.ndarray, ...]:
+        """Run on arrays given in the order of `inputs`, or by input name.
+
+        Returns
+        -------
+        ndarray or tuple of ndarray
+            One array for a model with one output.
+        """
+        if len(args) > len(self.inputs):
+            raise ShapeError(f"the model takes {len(self.inputs)} inputs, got {len(args)}")
+        feeds = dict(zip((info.name for info in self.inputs), args, strict=False))
+        for name, value in kwargs.items():
+            if name in feeds:
+                raise ShapeError(f"input {name!r} was given twice")
+            feeds[name] = value
+        results = self.run(None, feeds)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[np.ndarray]:
+        """onnxruntime's calling convention.
+
+        Parameters
+        ----------
+        output_names : sequence of str or None
+            Which outputs, in which order; None for all.
+        feeds : mapping of str to array_like
+            Every input by name.
+
+        Raises
+        ------
+        ShapeError
+            An input is missing, unknown, or of a wrong shape or dtype; an output is unknown.
+        """
+        names = [info.name for info in self.inputs]
+        if len(feeds) != len(names) or any(name not in feeds for name in names):
+            missing = [name for name in names if name not in feeds]
+            unknown = [name for name in feeds if name not in names]
+            raise ShapeError(
+                "inputs do not match:"
+                + (f" missing {missing};" if missing else "")
+                + (f" unknown {unknown};" if unknown else "")
+                + f" the model takes {names}"
+            )
+        results = self._session.run([feeds[name] for name in names])
+        if output_names is None:
+            return results
+        order = {info.name: i for i, info in enumerate(self.outputs)}
+        unknown = [name for name in output_names if name not in order]
+        if unknown:
+            raise ShapeError(f"unknown outputs {unknown}; the model gives {list(order)}")
+        return [results[order[name]] for name in output_names]
+
+    def stream(self, batch_size: int = 1) -> Stream:
+        """A stream of `batch_size` sequences, fed step by step; it owns its state, and the weights are shared.
+
+        Raises
+        ------
+        StateError
+            The network cannot be streamed: it reads the sequence backwards, say.
+        """
+        return Stream(self.graph, batch_size)
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a network from an .onnx, .keras, .h5 or .rnnrt file.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelFormatError
+        The file is missing, truncated, corrupt or of an unknown kind.
+    UnsupportedModelError
+        The file holds something that rnnrt cannot run exactly; every reason is listed.
+    """
+    try:
+        return Model(read_model(path))
+    except RnnrtError:
+        raise
+    except RecursionError:
+        raise RnnrtError(f"{os.fspath(path)}: nested too deeply") from None

@@ -1,0 +1,165 @@
+"""A graph ready to be called with arrays: plans cached by input shapes, executors lent to callers."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnrt._kernels import program
+from rnnrt.errors import RnnrtError, ShapeError
+from rnnrt.ir import Graph, Value, outer_names
+from rnnrt.ops import TensorSpec
+from rnnrt.ops.evaluate import evaluate
+from rnnrt.passes import specialise
+from rnnrt.plan import PackCache, Plan, Target, lower
+
+MAX_PLANS = 64
+"""Plans kept; the least recently used goes first. Packed weights are shared and stay."""
+
+MAX_VALUE_PLANS = 8
+"""Distinct values of a deciding input (a sampling rate, say) that get plans of their own."""
+
+
+@dataclass
+class _Bound:
+    """What one combination of input shapes runs: a plan with idle executors, or the folded graph itself."""
+
+    graph: Graph
+    plan: Plan | None
+    idle: list[program.Executor] = field(default_factory=list)
+
+
+class Session:
+    """Runs a graph. Safe to call from many threads at once.
+
+    Parameters
+    ----------
+    graph : Graph
+        In the IR's canonical form.
+    target : Target, optional
+        The instruction set; by default the widest of this processor, or what RNNRT_ISA says.
+    """
+
+    def __init__(self, graph: Graph, target: Target | None = None) -> None:
+        self.target = target or Target.detect()
+        self.graph, self.specs = specialise(graph, {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs})
+        self._packs = PackCache()
+        self._bound: OrderedDict[tuple[Any, ...], _Bound] = OrderedDict()
+        self._lock = threading.Lock()
+        self._deciding = _deciding_inputs(self.graph)
+        self._decided: set[tuple[Any, ...]] = set()
+
+    def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """Run once.
+
+        Parameters
+        ----------
+        inputs : sequence of array_like
+            One for each graph input, in order.
+
+        Returns
+        -------
+        list of ndarray
+            One for each graph output, in order.
+
+        Raises
+        ------
+        ShapeError
+            An input has a dtype, rank or extent that the model does not take.
+        RnnrtError
+            A kernel met a value outside its domain, such as an index out of range.
+        """
+        arrays = [_check(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
+        bound = self._lookup(arrays)
+        if bound.plan is None:
+            feeds = {value.name: array for value, array in zip(bound.graph.inputs, arrays, strict=True)}
+            with np.errstate(all="ignore"):
+                return [np.asarray(y) for y in evaluate(bound.graph, feeds)]
+        try:
+            executor = bound.idle.pop()
+        except IndexError:
+            executor = bound.plan.executor()
+        try:
+            return executor.run(arrays)
+        except program.KernelError as error:
+            raise RnnrtError(f"{bound.plan.node_labels[error.instruction]}: {error}") from None
+        finally:
+            bound.idle.append(executor)
+
+    def plan_for(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Graph, Plan | None]:
+        """The folded graph and the plan for these input shapes (plan None: shapes depend on data)."""
+        specs = {v.name: TensorSpec(v.dtype, tuple(shapes[v.name])) for v in self.graph.inputs}
+        graph, specs = specialise(self.graph, specs)
+        return graph, lower(graph, specs, self.target, self._packs)
+
+    def _lookup(self, arrays: list[np.ndarray]) -> _Bound:
+        key: tuple[Any, ...] = tuple(a.shape for a in arrays)
+        values = tuple(arrays[i].tobytes() for i in self._deciding)
+        if values and (values in self._decided or len(self._decided) < MAX_VALUE_PLANS):
+            self._decided.add(values)
+            key = (key, values)
+        else:
+            values = ()
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bind(arrays, fix_deciding=bool(values))
+            with self._lock:
+                self._bound[key] = bound
+                while len(self._bound) > MAX_PLANS:
+                    self._bound.popitem(last=False)
+        return bound
+
+    def _bind(self, arrays: list[np.ndarray], fix_deciding: bool) -> _Bound:
+        specs = {}
+        for i, (value, array) in enumerate(zip(self.graph.inputs, arrays, strict=True)):
+            known = array.copy() if fix_deciding and i in self._deciding else None
+            specs[value.name] = TensorSpec(array.dtype, array.shape, known)
+        graph, all_specs = specialise(self.graph, specs)
+        return _Bound(graph, lower(graph, all_specs, self.target, self._packs))
+
+
+def _check(value: Value, given: Any) -> np.ndarray:
+    """`given` as a contiguous array of the declared dtype, its shape checked against the declared one."""
+    array = np.asarray(given)
+    if array.dtype != value.dtype:
+        if not np.can_cast(array.dtype, value.dtype, "same_kind") and not (
+            array.dtype.kind in "iub" and value.dtype.kind == "f"
+        ):
+            raise ShapeError(f"input {value.name!r} takes {value.dtype}, got {array.dtype}; convert it with .astype()")
+        array = array.astype(value.dtype)
+    if value.shape is not None and (
+        array.ndim != len(value.shape)
+        or any(isinstance(want, int) and want != got for want, got in zip(value.shape, array.shape, strict=True))
+    ):
+        want = tuple(d if isinstance(d, int) else None for d in value.shape)
+        raise ShapeError(f"input {value.name!r} takes shape {want} (None: any), got {array.shape}")
+    return np.ascontiguousarray(array) if array.ndim else array
+
+
+def _deciding_inputs(graph: Graph) -> tuple[int, ...]:
+    """Positions of small integer inputs that reach the condition of an If: worth a plan for each value."""
+    reach = {v.name: {v.name} for v in graph.inputs if v.dtype.kind in "iub" and v.shape in ((), (1,))}
+    deciding: set[str] = set()
+
+    def walk(g: Graph) -> None:
+        for node in g.nodes:
+            sources: set[str] = set().union(*(reach.get(name, set()) for name in node.inputs))
+            for body in node.attrs.values():
+                if isinstance(body, Graph):
+                    sources = sources.union(*(reach.get(name, set()) for name in outer_names(body)))
+            if node.op == "If":
+                deciding.update(reach.get(node.inputs[0], set()))
+            for name in node.outputs:
+                if sources:
+                    reach[name] = sources
+            for body in node.attrs.values():
+                if isinstance(body, Graph):
+                    walk(body)
+
+    walk(graph)
+    return tuple(i for i, v in enumerate(graph.inputs) if v.name in deciding)
