@@ -1,1 +1,289 @@
-"""Elementwise operators."""
+"""Elementwise operators: one row of a table each; the classes below give rows their shape rule and kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnrt.errors import RnnrtError, ShapeError
+from rnnrt.ir import Node
+from rnnrt.ops.base import REQUIRED, Operator, TensorSpec, register
+from rnnrt.ops.broadcast import broadcast_shapes, present, same_dtype, size_of
+
+Array = Any
+BOOL = np.dtype(np.bool_)
+NATIVE = {np.dtype(t) for t in (np.float32, np.float64, np.int32, np.int64)}
+"""Dtypes the arithmetic kernels take."""
+
+CAST_TARGETS = {
+    1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
+    10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64,
+}  # fmt: skip
+"""numpy type by ONNX's number of a data type."""
+
+
+class Elementwise(Operator):
+    """Base: output shape is the broadcast of all inputs, output dtype theirs or bool."""
+
+    function: ClassVar[Callable[..., Array]]
+    to_bool: ClassVar[bool] = False
+    float_only: ClassVar[bool] = False
+    opcode: ClassVar[int | None] = None
+
+    @classmethod
+    def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
+        """Result dtype. Raises `ShapeError` for dtypes the operator does not take."""
+        dtype = same_dtype(node, specs)
+        if cls.float_only and dtype.kind != "f":
+            raise ShapeError(f"{node.label()}: takes floating point inputs, not {dtype}; cast them first")
+        return BOOL if cls.to_bool else dtype
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        specs = [s for s in inputs if s is not None]
+        present(node, inputs)
+        return [TensorSpec(cls.out_dtype(node, specs), broadcast_shapes(node, [s.shape for s in specs]))]
+
+    @classmethod
+    def parameters(cls, node: Node) -> dict[str, Any]:
+        """Attributes by name, defaults filled in."""
+        return {key: cls.attr(node, key) for key in cls.attributes}
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        arrays = [x for x in inputs if x is not None]
+        with np.errstate(all="ignore"):
+            out = np.asarray(cls.function(*arrays, **cls.parameters(node)))
+        return [out.astype(BOOL if cls.to_bool else arrays[0].dtype, copy=False)]
+
+    @classmethod
+    def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
+        return size_of(outputs[0]) if outputs else 0
+
+
+def _sigmoid(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+
+def _erf(x: Array) -> Array:
+    x = np.asarray(x)
+    return np.fromiter((math.erf(v) for v in x.ravel().tolist()), np.float64, x.size).reshape(x.shape).astype(x.dtype)
+
+
+def _softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _elu(x: Array, alpha: float) -> Array:
+    return np.where(x < 0, _scalar(alpha, x) * np.expm1(np.minimum(x, 0)), x)
+
+
+def _celu(x: Array, alpha: float) -> Array:
+    a = _scalar(alpha, x)
+    return np.maximum(x, 0) + np.minimum(0, a * np.expm1(np.minimum(x, 0) / a))
+
+
+def _selu(x: Array, alpha: float, gamma: float) -> Array:
+    return _scalar(gamma, x) * _elu(x, alpha)
+
+
+def _gelu(x: Array, approximate: str) -> Array:
+    if approximate == "tanh":
+        return _scalar(0.5, x) * x * (1 + np.tanh(_scalar(math.sqrt(2 / math.pi), x) * (x + _scalar(0.044715, x) * x * x * x)))
+    return _scalar(0.5, x) * x * (1 + _erf(x * _scalar(math.sqrt(0.5), x)))
+
+
+def _hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
+    return np.clip(_scalar(alpha, x) * x + _scalar(beta, x), 0, 1)
+
+
+def _is_inf(x: Array, detect_negative: int, detect_positive: int) -> Array:
+    return (np.isposinf(x) & bool(detect_positive)) | (np.isneginf(x) & bool(detect_negative))
+
+
+def _divide(a: Array, b: Array) -> Array:
+    if a.dtype.kind == "f":
+        return a / b
+    if np.any(b == 0):
+        raise RnnrtError("Div: integer division by zero; guard the divisor")
+    quotient = a // b
+    return quotient + ((quotient < 0) & (quotient * b != a))
+
+
+def _mod(a: Array, b: Array, fmod: int) -> Array:
+    if a.dtype.kind != "f" and np.any(b == 0):
+        raise RnnrtError("Mod: integer modulus by zero; guard the divisor")
+    return np.fmod(a, b) if fmod else np.mod(a, b)
+
+
+def _scalar(value: float, like: Array) -> Any:
+    return np.asarray(like).dtype.type(value)
+
+
+def _define(base: type[Elementwise], name: str, function: Callable[..., Array], opcode: int | None, **fields: Any) -> None:
+    count = {"min_inputs": 2, "max_inputs": 2} if base is Binary else {}
+    body = {"__doc__": f"ONNX {name}.", "name": name, "function": staticmethod(function), "opcode": opcode}
+    register(type(name, (base,), {**body, **count, **fields}))
+
+
+class Unary(Elementwise):
+    """One input. `opcode` is the kernel's; floats are the attributes in order of the table."""
+
+
+class Binary(Elementwise):
+    """Two inputs of one dtype."""
+
+
+FLOAT_UNARY: dict[str, tuple[Callable[..., Array], Mapping[str, Any]]] = {
+    "Sqrt": (np.sqrt, {}),
+    "Log": (np.log, {}),
+    "Exp": (np.exp, {}),
+    "Sigmoid": (_sigmoid, {}),
+    "Tanh": (np.tanh, {}),
+    "Erf": (_erf, {}),
+    "Elu": (_elu, {"alpha": 1.0}),
+    "LeakyRelu": (lambda x, alpha: np.where(x < 0, _scalar(alpha, x) * x, x), {"alpha": 0.01}),
+    "Softsign": (lambda x: x / (1 + np.abs(x)), {}),
+    "Softplus": (_softplus, {}),
+    "HardSigmoid": (_hard_sigmoid, {"alpha": 0.2, "beta": 0.5}),
+    "Gelu": (_gelu, {"approximate": "none"}),
+    "Reciprocal": (lambda x: 1 / x, {}),
+    "Floor": (np.floor, {}),
+    "Ceil": (np.ceil, {}),
+    "Round": (np.rint, {}),
+    "Selu": (_selu, {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}),
+    "ThresholdedRelu": (lambda x, alpha: np.where((x > alpha) | np.isnan(x), x, 0), {"alpha": 1.0}),
+    "HardSwish": (lambda x: x * np.clip(x / 6 + _scalar(0.5, x), 0, 1), {}),
+    "Celu": (_celu, {"alpha": 1.0}),
+    "Mish": (lambda x: x * np.tanh(_softplus(x)), {}),
+    "Sin": (np.sin, {}),
+    "Cos": (np.cos, {}),
+    "Tan": (np.tan, {}),
+    "Asin": (np.arcsin, {}),
+    "Acos": (np.arccos, {}),
+    "Atan": (np.arctan, {}),
+    "Sinh": (np.sinh, {}),
+    "Cosh": (np.cosh, {}),
+    "Asinh": (np.arcsinh, {}),
+    "Acosh": (np.arccosh, {}),
+    "Atanh": (np.arctanh, {}),
+}
+for _name, (_function, _attributes) in FLOAT_UNARY.items():
+    _define(Unary, _name, _function, None, attributes=_attributes, float_only=True)
+
+_define(Unary, "Neg", np.negative, None)
+_define(Unary, "Abs", np.abs, None)
+_define(Unary, "Relu", lambda x: np.maximum(x, 0), None)
+_define(Unary, "Sign", np.sign, None)
+_define(Unary, "Not", np.logical_not, None, to_bool=True)
+_define(Unary, "IsNaN", np.isnan, None, to_bool=True, float_only=True)
+_define(Unary, "IsInf", _is_inf, None, to_bool=True, float_only=True, attributes={"detect_negative": 1, "detect_positive": 1})
+
+_define(Binary, "Add", np.add, None)
+_define(Binary, "Sub", np.subtract, None)
+_define(Binary, "Mul", np.multiply, None)
+_define(Binary, "Div", _divide, None)
+_define(Binary, "Mod", _mod, None, attributes={"fmod": 0})
+_define(Binary, "PRelu", lambda x, slope: np.where(x < 0, slope * x, x), None)
+for _name, _function in {
+    "Equal": np.equal, "Less": np.less, "LessOrEqual": np.less_equal, "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal, "And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor,
+}.items():  # fmt: skip
+    _define(Binary, _name, _function, None, to_bool=True)
+
+
+class Variadic(Elementwise):
+    """Any number of inputs, folded from the left."""
+
+    max_inputs = None
+
+
+_define(Variadic, "Min", lambda *xs: reduce(np.minimum, xs), None)
+_define(Variadic, "Max", lambda *xs: reduce(np.maximum, xs), None)
+_define(Variadic, "Sum", lambda *xs: reduce(np.add, xs), None)
+_define(Variadic, "Mean", lambda *xs: reduce(np.add, xs) / _scalar(len(xs), xs[0]), None, float_only=True)
+
+
+@register
+class Pow(Binary):
+    """ONNX Pow: the exponent may have another dtype; the result has the base's."""
+
+    name = "Pow"
+    min_inputs = 2
+    max_inputs = 2
+
+    @classmethod
+    def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
+        return np.dtype(specs[0].dtype)
+
+    @staticmethod
+    def function(x: Array, y: Array) -> Array:
+        """x to the power y."""
+        if x.dtype.kind in "iu" and y.dtype.kind in "iu":
+            return np.power(x.astype(np.float64), y).astype(x.dtype) if np.any(y < 0) else np.power(x, y.astype(x.dtype))
+        return np.power(x, y)
+
+
+@register
+class Where(Elementwise):
+    """ONNX Where: condition (bool), then two values of one dtype."""
+
+    name = "Where"
+    min_inputs = 3
+    max_inputs = 3
+
+    @classmethod
+    def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
+        return same_dtype(node, specs[1:])
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        return [np.where(inputs[0], inputs[1], inputs[2])]
+
+
+@register
+class Clip(Elementwise):
+    """ONNX Clip: x, and optional scalars min and max."""
+
+    name = "Clip"
+    max_inputs = 3
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x = present(node, inputs)
+        return [TensorSpec(x.dtype, x.shape)]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, low, high = (*inputs, None, None)[:3]
+        out = np.asarray(x)
+        if low is not None:
+            out = np.maximum(out, low.reshape(()).astype(out.dtype))
+        if high is not None:
+            out = np.minimum(out, high.reshape(()).astype(out.dtype))
+        return [np.asarray(out)]
+
+
+@register
+class Cast(Elementwise):
+    """ONNX Cast to the data type numbered `to`; floats to integers truncate."""
+
+    name = "Cast"
+    attributes: ClassVar[Mapping[str, Any]] = {"to": REQUIRED, "saturate": 1}
+
+    @classmethod
+    def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
+        number = cls.attr(node, "to")
+        if number not in CAST_TARGETS:
+            raise ShapeError(f"{node.label()}: attribute to={number!r} is not a data type rnnrt knows; use float or int")
+        return np.dtype(CAST_TARGETS[number])
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        with np.errstate(all="ignore"):
+            return [np.asarray(inputs[0]).astype(cls.out_dtype(node, ()))]
