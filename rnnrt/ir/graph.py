@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,6 @@ Dim = int | str | None
 """A known extent, a named free one, or an unknown one."""
 
 Shape = tuple[Dim, ...]
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Node:
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attrs: Mapping[str, Any] = _EMPTY
+    attrs: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
 
     def label(self) -> str:
@@ -64,7 +61,7 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     name: str = "model"
-    metadata: Mapping[str, str] = _EMPTY
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed."""
