@@ -105,13 +105,16 @@ class Session:
             key = (key, values)
         else:
             values = ()
-        bound = self._bound.get(key)
-        if bound is None:
-            bound = self._bind(arrays, fix_deciding=bool(values))
-            with self._lock:
-                self._bound[key] = bound
-                while len(self._bound) > MAX_PLANS:
-                    self._bound.popitem(last=False)
+        with self._lock:
+            bound = self._bound.get(key)
+            if bound is not None:
+                self._bound.move_to_end(key)
+                return bound
+        bound = self._bind(arrays, fix_deciding=bool(values))
+        with self._lock:
+            self._bound[key] = bound
+            while len(self._bound) > MAX_PLANS:
+                self._bound.popitem(last=False)
         return bound
 
     def _bind(self, arrays: list[np.ndarray], fix_deciding: bool) -> _Bound:

@@ -1,0 +1,137 @@
+"""Infer every type, compute what is constant, and take the branches that constant conditions choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnnrt.errors import RnnrtError, ShapeError
+from rnnrt.ir import Graph, Node, Value
+from rnnrt.ops import TensorSpec, get_operator
+from rnnrt.ops.control import Control, If
+from rnnrt.ops.evaluate import evaluate_node
+
+Specs = dict[str, TensorSpec]
+
+FOLD_BYTES = 1 << 24
+"""A constant larger than this is computed at run time, unless it is no larger than what it is made from."""
+
+
+def fold(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, Specs]:
+    """The folded graph, and the types of all its values.
+
+    Parameters
+    ----------
+    graph : Graph
+    specs : mapping of str to TensorSpec
+        Types of the graph's inputs, and of the enclosing scopes' values where the graph is a body.
+
+    Raises
+    ------
+    ShapeError
+        Shapes do not fit together; the message names the node.
+    """
+    state = _Fold(dict(specs))
+    for name, array in graph.constants.items():
+        state.constant(name, array)
+    for node in graph.nodes:
+        state.node(node)
+    return graph.replace(nodes=tuple(state.nodes), constants=state.constants), state.specs
+
+
+@dataclass
+class _Fold:
+    specs: Specs
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def constant(self, name: str, array: np.ndarray) -> None:
+        self.constants[name] = array
+        self.specs[name] = TensorSpec(array.dtype, array.shape, array)
+
+    def node(self, node: Node) -> None:
+        inputs = [self.specs[name] if name else None for name in node.inputs]
+        operator = get_operator(node.op)
+        if operator is If and inputs[0] is not None and inputs[0].value is not None:
+            self.inline(node, If.chosen(node, inputs[0].value))
+            return
+        if issubclass(operator, Control):
+            self.control(node, operator, inputs)
+            return
+        try:
+            outputs = operator.infer(node, inputs)
+        except RnnrtError:
+            raise
+        except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
+            shapes = [None if s is None else s.shape for s in inputs]
+            raise ShapeError(f"{node.label()}: {error}; its inputs have the shapes {shapes}") from error
+        if self._foldable(inputs, outputs):
+            arrays = [None if s is None else s.value for s in inputs]
+            with np.errstate(all="ignore"):
+                results = evaluate_node(node, arrays, {})
+            for name, result in zip(node.outputs, results, strict=False):
+                if name:
+                    self.constant(name, np.asarray(result))
+            return
+        rest = False
+        for name, spec in zip(node.outputs, outputs, strict=False):
+            if name and spec.value is not None:
+                self.constant(name, spec.value)
+            elif name:
+                self.specs[name] = spec
+                rest = True
+        if rest:
+            # An output that is constant already keeps its constant; the node must not define it again.
+            names = tuple("" if name in self.constants else name for name in node.outputs)
+            self.nodes.append(Node(node.op, node.inputs, names, node.attrs, node.name))
+
+    def _foldable(self, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> bool:
+        if any(s is not None and s.value is None for s in inputs):
+            return False
+        if any(not s.is_static for s in outputs):
+            return True  # a constant whose shape depends on values: small in every known case
+        source = sum(s.value.nbytes for s in inputs if s is not None and s.value is not None)
+        size = sum(s.dtype.itemsize * int(np.prod(s.shape, dtype=np.float64)) for s in outputs)  # type: ignore[arg-type]
+        return size <= max(FOLD_BYTES, source)
+
+    def inline(self, node: Node, branch: Graph) -> None:
+        """Put a branch in the place of its If."""
+        if len(branch.outputs) != len(node.outputs):
+            raise ShapeError(f"{node.label()}: a branch gives {len(branch.outputs)} of {len(node.outputs)} outputs")
+        for name, array in branch.constants.items():
+            self.constant(name, array)
+        for item in branch.nodes:
+            self.node(item)
+        for name, value in zip(node.outputs, branch.outputs, strict=True):
+            if name:
+                self.node(Node("Identity", (value.name,), (name,), {}, f"{node.name}/{name}"))
+
+    def control(self, node: Node, operator: type[Control], inputs: Sequence[TensorSpec | None]) -> None:
+        """Infer through the bodies, and fold each of them in its surroundings."""
+
+        def infer(body: Graph, given: Sequence[TensorSpec]) -> list[TensorSpec]:
+            names = {v.name: s for v, s in zip(body.inputs, given, strict=True)}
+            folded, inner = fold(body, {**self.specs, **names})
+            bodies[id(body)] = (folded, inner)
+            return [inner[v.name] for v in folded.outputs]
+
+        bodies: dict[int, tuple[Graph, Specs]] = {}
+        outputs = operator.infer_bodies(node, inputs, infer)
+        attrs = dict(node.attrs)
+        for key, body in node.attrs.items():
+            if isinstance(body, Graph):
+                folded, inner = bodies[id(body)]
+                attrs[key] = folded.replace(
+                    inputs=tuple(_typed(v, inner[v.name]) for v in folded.inputs),
+                    outputs=tuple(_typed(v, inner[v.name]) for v in folded.outputs),
+                )
+        for name, spec in zip(node.outputs, outputs, strict=False):
+            if name:
+                self.specs[name] = TensorSpec(spec.dtype, spec.shape)
+        self.nodes.append(Node(node.op, node.inputs, node.outputs, attrs, node.name))
+
+
+def _typed(value: Value, spec: TensorSpec) -> Value:
+    return Value(value.name, spec.dtype, spec.shape if spec.shape is not None else value.shape)
