@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,48 +22,50 @@ class StateSlot:
     initial: np.ndarray
 
 
-def expose_states(graph: Graph, batch_size: int) -> tuple[Graph, tuple[StateSlot, ...]]:
+def expose_states(
+    graph: Graph, batch_size: int, known: Mapping[str, np.ndarray]
+) -> tuple[Graph, tuple[StateSlot, ...]]:
     """Add an input and an output for each state of each recurrent node.
 
     Parameters
     ----------
     graph : Graph
-        Specialised for `batch_size`, so that initial states that were computed from shapes are constants.
+        Its recurrent nodes run forward.
     batch_size : int
+    known : mapping of str to ndarray
+        Values that are constant for this batch size: initial states that were computed from shapes, say.
 
     Returns
     -------
     graph, slots
-        The new inputs and outputs follow the old ones, in the order of `slots`. States are (1, batch_size, hidden).
+        The new inputs and outputs follow the old ones, in the order of `slots`. States are (1, batch_size, hidden),
+        or (batch_size, 1, hidden) for a node of layout 1.
 
     Raises
     ------
     StateError
-        A recurrent node runs backwards in time or takes an initial state that is neither constant nor absent.
+        A recurrent node takes an initial state that is neither constant nor absent.
     """
     slots: list[StateSlot] = []
     nodes: list[Node] = []
-    for position, node in enumerate(graph.nodes):
+    for node in graph.nodes:
         if node.op not in _STATE_INPUTS:
             nodes.append(node)
             continue
-        if node.attrs.get("direction", "forward") != "forward":
-            raise StateError(
-                f"{node.label()} reads the sequence {node.attrs['direction']}; "
-                "a stream cannot see the future: run the whole sequence instead"
-            )
-        if node.attrs.get("layout", 0):
-            raise StateError(f"{node.label()} has layout 1; a stream takes layout 0")
         inputs = [*node.inputs, *[""] * (max(_STATE_INPUTS[node.op]) + 1 - len(node.inputs))]
         outputs = [*node.outputs, *[""] * (len(_STATE_INPUTS[node.op]) + 1 - len(node.outputs))]
-        weights = graph.constants[node.inputs[2]]
-        shape = (1, batch_size, weights.shape[2])
+        weights = known.get(node.inputs[2])
+        if weights is None:
+            raise StateError(f"{node.label()} has weights that are computed at run time; it cannot be streamed")
+        hidden = weights.shape[2]
+        shape = (batch_size, 1, hidden) if node.attrs.get("layout", 0) else (1, batch_size, hidden)
+        base = node.name or next(name for name in node.outputs if name)
         for k, at in enumerate(_STATE_INPUTS[node.op]):
             given = inputs[at]
-            if given and given not in graph.constants:
+            if given and given not in known:
                 raise StateError(f"{node.label()} takes its initial state from {given!r}; feed that input yourself")
-            initial = graph.constants[given] if given else np.zeros(shape, weights.dtype)
-            name = f"state.{position}.{'hc'[k]}"
+            initial = known[given] if given else np.zeros(shape, weights.dtype)
+            name = f"{base}.{'hc'[k]}"
             inputs[at] = name
             if not outputs[k + 1]:
                 outputs[k + 1] = f"{name}.next"

@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 
 from rnnrt.errors import ShapeError, StateError
-from rnnrt.ir import Graph
+from rnnrt.ir import Dim, Graph, Node, Shape, Value
 from rnnrt.ops import TensorSpec
 from rnnrt.passes import specialise
 from rnnrt.passes.expose_state import expose_states
+from rnnrt.passes.follow_time import RECURRENT, time_axes
 from rnnrt.plan import Target
 from rnnrt.runtime.session import Session
 
-_TIME = "time"
-_AXIS_KEEPING = frozenset(
-    "Add Sub Mul Div Relu Sigmoid Tanh Identity Cast MatMul Gather LayerNormalization BatchNormalization Clip".split()
-)
+_LENGTHS = (7, 11)
+"""Lengths that tell the axis of time by its difference."""
 
 
 class Stream:
@@ -42,14 +41,19 @@ class Stream:
         if len(graph.inputs) != 1 or graph.inputs[0].shape is None:
             raise StateError("a stream takes networks with one input of known rank; feed states yourself with run()")
         value = graph.inputs[0]
-        self.time_axis = _time_axis(graph)
-        shape = list(value.shape)  # type: ignore[arg-type]
-        shape[1 - self.time_axis] = batch_size
-        shape[self.time_axis] = _TIME
-        fixed, specs = specialise(graph, {value.name: TensorSpec(value.dtype, tuple(shape))})
-        self._output_axes = tuple(_axis_of_time(specs[v.name]) for v in fixed.outputs)
-        fixed = fixed.replace(inputs=(type(value)(value.name, value.dtype, tuple(shape)),))
-        exposed, self._slots = expose_states(fixed, batch_size)
+        self.time_axis, layouts = _find_time(graph, batch_size)
+        shape = _shape_for(value, self.time_axis, batch_size, None)
+        short, long = (specs for _, specs in layouts)
+        axes = time_axes(layouts[0][0], short, long, _LENGTHS)
+        self._output_axes = tuple(axes.get(v.name) for v in graph.outputs)
+        known = {
+            name: spec.value
+            for name, spec in short.items()
+            if spec.value is not None and long[name].value is not None and np.array_equal(spec.value, long[name].value)
+        }
+        fixed, _ = specialise(graph, {value.name: TensorSpec(value.dtype, shape)})
+        fixed = fixed.replace(inputs=(Value(value.name, value.dtype, shape),))
+        exposed, self._slots = expose_states(fixed, batch_size, known)
         self._n_outputs = len(graph.outputs)
         self._session = Session(exposed, target)
         self._states = [slot.initial for slot in self._slots]
@@ -106,25 +110,43 @@ class Stream:
         return results[: self._n_outputs]
 
 
-def _axis_of_time(spec: TensorSpec) -> int | None:
-    return spec.shape.index(_TIME) if spec.shape is not None and _TIME in spec.shape else None
+def _shape_for(value: Value, axis: int, batch_size: int, length: int | None) -> Shape:
+    shape: list[Dim] = list(value.shape or ())
+    shape[1 - axis], shape[axis] = batch_size, length
+    return tuple(shape)
 
 
-def _time_axis(graph: Graph) -> int:
-    """Which axis of the input is time: followed back from the first recurrent node through transposes."""
-    producers = {name: node for node in graph.nodes for name in node.outputs}
-    for node in graph.nodes:
-        if node.op not in ("LSTM", "GRU", "RNN"):
+def _find_time(graph: Graph, batch_size: int) -> tuple[int, list[tuple[Graph, dict[str, TensorSpec]]]]:
+    """Which axis of the input is time, and the graph specialised for two lengths of it.
+
+    Time is the axis that reaches the time of the recurrent nodes; axis 1, Keras's, is tried first where the
+    declared shape leaves both free.
+    """
+    value = graph.inputs[0]
+    shape = value.shape or ()
+    if len(shape) < 2:
+        raise StateError(f"input {value.name!r} has shape {shape}; a stream needs a batch axis and a time axis")
+    for axis in (1, 0):
+        if isinstance(shape[1 - axis], int) and shape[1 - axis] != batch_size:
             continue
-        axis, name = int(node.attrs.get("layout", 0)), node.inputs[0]
-        while name in producers:
-            producer = producers[name]
-            if producer.op == "Transpose" and axis < len(producer.attrs.get("perm", ())):
-                axis = producer.attrs["perm"][axis]
-            elif producer.op not in _AXIS_KEEPING:
-                raise StateError(f"{producer.label()} before the recurrence: time cannot be followed through it yet")
-            name = producer.inputs[1 if producer.op == "Gather" else 0]
-        if name != graph.inputs[0].name or axis > 1:
-            raise StateError("the time axis of the input could not be found")
-        return axis
-    raise StateError("the network has no recurrent node whose state could be kept")
+        try:
+            made = [
+                specialise(graph, {value.name: TensorSpec(value.dtype, _shape_for(value, axis, batch_size, n))})
+                for n in _LENGTHS
+            ]
+        except ShapeError:
+            continue
+        short, long = (specs for _, specs in made)
+        recurrent = [node for node in made[0][0].nodes if node.op in RECURRENT]
+        if not recurrent:
+            raise StateError("the network has no recurrent node whose state could be kept")
+        if all(_runs_along(node, short, long) for node in recurrent):
+            return axis, made
+    raise StateError(f"the time axis of input {value.name!r} of shape {shape} was not found for batch {batch_size}")
+
+
+def _runs_along(node: Node, short: Mapping[str, TensorSpec], long: Mapping[str, TensorSpec]) -> bool:
+    """Whether the time axis of a recurrent node's input grows with the sequence."""
+    a, b = short[node.inputs[0]].shape, long[node.inputs[0]].shape
+    at = int(node.attrs.get("layout", 0))
+    return a is not None and b is not None and a[at] != b[at]

@@ -125,9 +125,9 @@ cdef class Executor:
     cdef rn_tensor **operands
     cdef int64_t *ints
     cdef double *floats
-    cdef int32_t *input_ids
-    cdef int32_t *output_ids
-    cdef int n_tensors, n_code
+    cdef int32_t *outside  # tensors whose memory comes with each call
+    cdef int32_t *source  # for each of them: position of the input, or ~position of the output
+    cdef int n_tensors, n_code, n_outside
     cdef object arrays, hosts, host_ids, shapes, output_specs, arena
 
     def __cinit__(self, isa, tensors, instructions, Py_ssize_t arena_bytes, outputs):
@@ -142,10 +142,10 @@ cdef class Executor:
         self.operands = <rn_tensor **>calloc(n_operands + 1, sizeof(rn_tensor *))
         self.ints = <int64_t *>calloc(n_ints + 1, sizeof(int64_t))
         self.floats = <double *>calloc(n_floats + 1, sizeof(double))
-        self.input_ids = <int32_t *>calloc(self.n_tensors + 1, sizeof(int32_t))
-        self.output_ids = <int32_t *>calloc(self.n_tensors + 1, sizeof(int32_t))
+        self.outside = <int32_t *>calloc(self.n_tensors + 1, sizeof(int32_t))
+        self.source = <int32_t *>calloc(self.n_tensors + 1, sizeof(int32_t))
         if not (self.tensors and self.code and self.operands and self.ints and self.floats
-                and self.input_ids and self.output_ids):
+                and self.outside and self.source):
             raise MemoryError("no memory for the plan's tables")
         self.arena = aligned_empty(arena_bytes)
         self.arrays = [None] * self.n_tensors
@@ -192,8 +192,8 @@ cdef class Executor:
         free(self.operands)
         free(self.ints)
         free(self.floats)
-        free(self.input_ids)
-        free(self.output_ids)
+        free(self.outside)
+        free(self.source)
 
     cdef _bind_tensor(self, Py_ssize_t i, dtype, shape, place, what):
         cdef rn_tensor *tensor = self.tensors + i
@@ -214,10 +214,10 @@ cdef class Executor:
             array = self.arena[what:what + nbytes].view(dtype).reshape(shape)
             self.arrays[i] = array
             tensor.data = cnp.PyArray_DATA(array)
-        elif place == "input":
-            self.input_ids[i] = what + 1
         else:
-            self.output_ids[i] = what + 1
+            self.outside[self.n_outside] = i
+            self.source[self.n_outside] = what if place == "input" else ~what
+            self.n_outside += 1
 
     def run(self, list inputs):
         """Run once.
@@ -238,26 +238,23 @@ cdef class Executor:
             A kernel refused its operands.
         """
         cdef list outputs = [np.empty(shape, dtype) for dtype, shape in self.output_specs]
-        cdef Py_ssize_t i
-        cdef int32_t position
+        cdef Py_ssize_t k, i, position
+        cdef int32_t at
         cdef cnp.ndarray array
-        for i in range(self.n_tensors):
-            if self.input_ids[i]:
-                array = inputs[self.input_ids[i] - 1]
-                self.tensors[i].data = cnp.PyArray_DATA(array)
-                self.arrays[i] = array.reshape(self.shapes[i]) if self.hosts else array
-            elif self.output_ids[i]:
-                array = outputs[self.output_ids[i] - 1]
-                self.tensors[i].data = cnp.PyArray_DATA(array)
-                self.arrays[i] = array.reshape(self.shapes[i]) if self.hosts else array
+        for k in range(self.n_outside):
+            i, position = self.outside[k], self.source[k]
+            array = <cnp.ndarray>(inputs[position] if position >= 0 else outputs[~position])
+            self.tensors[i].data = cnp.PyArray_DATA(array)
+            if self.hosts:
+                self.arrays[i] = array.reshape(self.shapes[i])
         cdef int code
         with nogil:
-            code = self._walk(&position)
-        for i in range(self.n_tensors):
-            if self.input_ids[i] or self.output_ids[i]:
-                self.arrays[i] = None
+            code = self._walk(&at)
+        if self.hosts:
+            for k in range(self.n_outside):
+                self.arrays[self.outside[k]] = None
         if code != RN_OK:
-            raise KernelError(position, _MESSAGES.get(code, f"kernel error {code}"))
+            raise KernelError(at, _MESSAGES.get(code, f"kernel error {code}"))
         return outputs
 
     cdef int _walk(self, int32_t *position) except? -1 nogil:
