@@ -67,7 +67,7 @@ class BuildKernels(build_ext):
 
 extension = Extension(
     "rnnrt._kernels.program",
-    [str(SOURCES / "program.pyx")],
+    [str(SOURCES / "program.pyx"), str(SOURCES / "pool.c")],
     include_dirs=[str(SOURCES), str(SOURCES / "isa"), np.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *([("RN_X86", "1")] if X86 else [])],
     extra_compile_args=["-std=gnu11", "-O2", *SANITIZE],

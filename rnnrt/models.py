@@ -36,6 +36,8 @@ class Model:
     ----------
     graph : Graph
         In the IR's canonical form; what `rnnrt.formats` reads and `rnnrt.layers` build.
+    threads : int, optional
+        How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
 
     Attributes
     ----------
@@ -43,11 +45,12 @@ class Model:
         In the file's order.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, threads: int | None = None) -> None:
         self.graph = graph
+        self._threads = threads
         self.inputs = tuple(_info(v) for v in graph.inputs)
         self.outputs = tuple(_info(v) for v in graph.outputs)
-        self._session = Session(graph)
+        self._session = Session(graph, threads=threads)
 
     def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray | tuple[np.ndarray, ...]:
         """Run on arrays given in the order of `inputs`, or by input name.
@@ -109,15 +112,17 @@ class Model:
         StateError
             The network cannot be streamed: it reads the sequence backwards, say.
         """
-        return Stream(self.graph, batch_size)
+        return Stream(self.graph, batch_size, threads=self._threads)
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     """Read a network from an .onnx, .keras, .h5 or .rnnrt file.
 
     Parameters
     ----------
     path : path-like
+    threads : int, optional
+        How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
 
     Returns
     -------
@@ -131,7 +136,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         The file holds something that rnnrt cannot run exactly; every reason is listed.
     """
     try:
-        return Model(read_model(path))
+        return Model(read_model(path), threads)
     except RnnrtError:
         raise
     except RecursionError:

@@ -17,6 +17,7 @@ from rnnrt.ops import TensorSpec
 from rnnrt.ops.evaluate import evaluate
 from rnnrt.passes import specialise
 from rnnrt.plan import PackCache, Plan, Target, lower
+from rnnrt.runtime.threads import thread_count
 
 MAX_PLANS = 64
 """Plans kept; the least recently used goes first. Packed weights are shared and stay."""
@@ -43,10 +44,13 @@ class Session:
         In the IR's canonical form.
     target : Target, optional
         The instruction set; by default the widest of this processor, or what RNNRT_ISA says.
+    threads : int, optional
+        How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
     """
 
-    def __init__(self, graph: Graph, target: Target | None = None) -> None:
+    def __init__(self, graph: Graph, target: Target | None = None, threads: int | None = None) -> None:
         self.target = target or Target.detect()
+        self.threads = thread_count(threads)
         self.graph, self.specs = specialise(graph, {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs})
         self._packs = PackCache()
         self._bound: OrderedDict[tuple[Any, ...], _Bound] = OrderedDict()
@@ -84,6 +88,7 @@ class Session:
             executor = bound.idle.pop()
         except IndexError:
             executor = bound.plan.executor()
+            executor.threads = self.threads
         try:
             return executor.run(arrays)
         except program.KernelError as error:

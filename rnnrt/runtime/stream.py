@@ -30,6 +30,8 @@ class Stream:
     batch_size : int
         Sequences side by side.
     target : Target, optional
+    threads : int, optional
+        As for `Session`.
 
     Raises
     ------
@@ -37,7 +39,9 @@ class Stream:
         The network cannot be streamed; the message names the node and the reason.
     """
 
-    def __init__(self, graph: Graph, batch_size: int = 1, target: Target | None = None) -> None:
+    def __init__(
+        self, graph: Graph, batch_size: int = 1, target: Target | None = None, threads: int | None = None
+    ) -> None:
         if len(graph.inputs) != 1 or graph.inputs[0].shape is None:
             raise StateError("a stream takes networks with one input of known rank; feed states yourself with run()")
         value = graph.inputs[0]
@@ -55,7 +59,7 @@ class Stream:
         fixed = fixed.replace(inputs=(Value(value.name, value.dtype, shape),))
         exposed, self._slots = expose_states(fixed, batch_size, known)
         self._n_outputs = len(graph.outputs)
-        self._session = Session(exposed, target)
+        self._session = Session(exposed, target, threads)
         self._states = [slot.initial for slot in self._slots]
 
     def step(self, x: Any) -> Any:

@@ -13,7 +13,7 @@ extern rn_kernel rn_find_kernel_avx2(const char *name);
 extern rn_kernel rn_find_kernel_avx512(const char *name);
 #endif
 
-static int rn_isa_available(const char *isa)
+static inline int rn_isa_available(const char *isa)
 {
     if (!strcmp(isa, "base"))
         return 1;
@@ -29,7 +29,7 @@ static int rn_isa_available(const char *isa)
     return 0;
 }
 
-static rn_kernel rn_find_kernel(const char *isa, const char *name)
+static inline rn_kernel rn_find_kernel(const char *isa, const char *name)
 {
 #ifdef RN_X86
     if (!strcmp(isa, "avx512"))

@@ -40,6 +40,9 @@ cdef extern from "kernel.h" nogil:
         int32_t n_floats
     ctypedef int (*rn_kernel)(const rn_call *call) noexcept nogil
 
+cdef extern from "pool.h" nogil:
+    void rn_set_thread_limit(int limit)
+
 cdef extern from "dispatch.h" nogil:
     int rn_isa_available(const char *isa)
     rn_kernel rn_find_kernel(const char *isa, const char *name)
@@ -128,6 +131,7 @@ cdef class Executor:
     cdef int32_t *outside  # tensors whose memory comes with each call
     cdef int32_t *source  # for each of them: position of the input, or ~position of the output
     cdef int n_tensors, n_code, n_outside
+    cdef public int threads  # how many threads kernels may use
     cdef object arrays, hosts, host_ids, shapes, output_specs, arena
 
     def __cinit__(self, isa, tensors, instructions, Py_ssize_t arena_bytes, outputs):
@@ -136,7 +140,7 @@ cdef class Executor:
             n_operands += len(row[2]) + len(row[3])
             n_ints += len(row[4])
             n_floats += len(row[5])
-        self.n_tensors, self.n_code = len(tensors), len(instructions)
+        self.n_tensors, self.n_code, self.threads = len(tensors), len(instructions), 1
         self.tensors = <rn_tensor *>calloc(self.n_tensors + 1, sizeof(rn_tensor))
         self.code = <Instruction *>calloc(self.n_code + 1, sizeof(Instruction))
         self.operands = <rn_tensor **>calloc(n_operands + 1, sizeof(rn_tensor *))
@@ -262,6 +266,7 @@ cdef class Executor:
         cdef Instruction *step
         cdef int code = RN_OK
         cdef unsigned mode = rn_flush_denormals()
+        rn_set_thread_limit(self.threads)
         try:
             while at < self.n_code:
                 step = self.code + at
