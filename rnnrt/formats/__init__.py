@@ -1,1 +1,75 @@
-"""formats."""
+"""Model files: what kind a file is, and the reader for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rnnrt.errors import ModelFormatError
+from rnnrt.ir import Graph
+
+__all__ = ["kind_of", "read_model"]
+
+_ZIP = b"PK\x03\x04"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_LFS = b"version https://git-lfs"
+_SAFETENSORS_HEADER_LIMIT = 100_000_000
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """What a file holds, told by its content: "keras", "container" or "onnx".
+
+    Raises
+    ------
+    ModelFormatError
+        The file is missing, empty, a folder, or of a kind that cannot be a model.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise ModelFormatError(f"{file}: is a folder; give the model file itself")
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(64)
+    except FileNotFoundError:
+        raise ModelFormatError(f"{file}: no such file") from None
+    except OSError as error:
+        raise ModelFormatError(f"{file}: cannot be read: {error.strerror}") from None
+    if not head:
+        raise ModelFormatError(f"{file}: the file is empty")
+    if head.startswith(_LFS):
+        raise ModelFormatError(f"{file}: is a git-lfs pointer, not the model; run `git lfs pull` to fetch the file")
+    if head.startswith((_ZIP, _HDF5)):
+        return "keras"
+    size = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{" and size < _SAFETENSORS_HEADER_LIMIT:
+        return "container"
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        raise ModelFormatError(f"{file}: is a pickle; pickles can run code and are never loaded, export to ONNX instead")
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"[")):
+        raise ModelFormatError(f"{file}: is text ({head[:16]!r}...), not a model; was a web page saved instead of it?")
+    return "onnx"
+
+
+def read_model(path: str | os.PathLike[str]) -> Graph:
+    """The graph in an .onnx, .keras, .h5 or .rnnrt file; the content decides, not the name.
+
+    Raises
+    ------
+    ModelFormatError
+        The file is missing, truncated, corrupt or of an unknown kind.
+    UnsupportedModelError
+        The file holds something that rnnrt cannot run exactly; every reason is listed.
+    """
+    kind = kind_of(path)
+    if kind == "keras":
+        from rnnrt.formats.keras_import import read_keras
+
+        return read_keras(path)
+    if kind == "container":
+        from rnnrt.formats.container import read_container
+
+        return read_container(path)
+    from rnnrt.formats.onnx_import import read_onnx
+
+    return read_onnx(path)
