@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnrt.errors import RnnrtError, ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import REQUIRED, Operator, TensorSpec, register
+from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import broadcast_shapes, present, same_dtype, size_of
 
 Array = Any
@@ -32,7 +32,6 @@ class Elementwise(Operator):
     function: ClassVar[Callable[..., Array]]
     to_bool: ClassVar[bool] = False
     float_only: ClassVar[bool] = False
-    opcode: ClassVar[int | None] = None
 
     @classmethod
     def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
@@ -125,18 +124,49 @@ def _scalar(value: float, like: Array) -> Any:
     return np.asarray(like).dtype.type(value)
 
 
-def _define(base: type[Elementwise], name: str, function: Callable[..., Array], opcode: int | None, **fields: Any) -> None:
+def _define(base: type[Elementwise], name: str, function: Callable[..., Array], **fields: Any) -> None:
     count = {"min_inputs": 2, "max_inputs": 2} if base is Binary else {}
-    body = {"__doc__": f"ONNX {name}.", "name": name, "function": staticmethod(function), "opcode": opcode}
+    body = {"__doc__": f"ONNX {name}.", "name": name, "function": staticmethod(function)}
     register(type(name, (base,), {**body, **count, **fields}))
 
 
+UNARY_OPCODES = {
+    name: number
+    for number, name in enumerate(
+        "Sqrt Log Exp Sigmoid Tanh Erf Elu LeakyRelu Softsign Softplus HardSigmoid Gelu GeluTanh Reciprocal Floor Ceil "
+        "Round Selu ThresholdedRelu HardSwish Celu Mish Sin Cos Neg Abs Relu Sign".split()
+    )
+}
+BINARY_OPCODES = {name: number for number, name in enumerate("Add Sub Mul Div Min Max PRelu".split())}
+
+
 class Unary(Elementwise):
-    """One input. `opcode` is the kernel's; floats are the attributes in order of the table."""
+    """One input; the floats of the kernel call are the numeric attributes in order of the table."""
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        parameters = cls.parameters(node)
+        key = "GeluTanh" if parameters.get("approximate") == "tanh" else cls.name
+        if key not in UNARY_OPCODES or outputs[0].dtype.kind != "f" or outputs[0].dtype not in NATIVE:
+            return None
+        floats = tuple(float(v) for v in parameters.values() if not isinstance(v, str))
+        return [KernelCall("unary", (0,), ints=(UNARY_OPCODES[key],), floats=floats)]
 
 
 class Binary(Elementwise):
     """Two inputs of one dtype."""
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        dtype = outputs[0].dtype
+        float_only = cls.name in ("Div", "PRelu")
+        if cls.name not in BINARY_OPCODES or dtype not in NATIVE or (float_only and dtype.kind != "f"):
+            return None
+        return [KernelCall("binary", (0, 1), ints=(BINARY_OPCODES[cls.name],))]
 
 
 FLOAT_UNARY: dict[str, tuple[Callable[..., Array], Mapping[str, Any]]] = {
@@ -174,27 +204,27 @@ FLOAT_UNARY: dict[str, tuple[Callable[..., Array], Mapping[str, Any]]] = {
     "Atanh": (np.arctanh, {}),
 }
 for _name, (_function, _attributes) in FLOAT_UNARY.items():
-    _define(Unary, _name, _function, None, attributes=_attributes, float_only=True)
+    _define(Unary, _name, _function, attributes=_attributes, float_only=True)
 
-_define(Unary, "Neg", np.negative, None)
-_define(Unary, "Abs", np.abs, None)
-_define(Unary, "Relu", lambda x: np.maximum(x, 0), None)
-_define(Unary, "Sign", np.sign, None)
-_define(Unary, "Not", np.logical_not, None, to_bool=True)
-_define(Unary, "IsNaN", np.isnan, None, to_bool=True, float_only=True)
-_define(Unary, "IsInf", _is_inf, None, to_bool=True, float_only=True, attributes={"detect_negative": 1, "detect_positive": 1})
+_define(Unary, "Neg", np.negative)
+_define(Unary, "Abs", np.abs)
+_define(Unary, "Relu", lambda x: np.maximum(x, 0))
+_define(Unary, "Sign", np.sign)
+_define(Unary, "Not", np.logical_not, to_bool=True)
+_define(Unary, "IsNaN", np.isnan, to_bool=True, float_only=True)
+_define(Unary, "IsInf", _is_inf, to_bool=True, float_only=True, attributes={"detect_negative": 1, "detect_positive": 1})
 
-_define(Binary, "Add", np.add, None)
-_define(Binary, "Sub", np.subtract, None)
-_define(Binary, "Mul", np.multiply, None)
-_define(Binary, "Div", _divide, None)
-_define(Binary, "Mod", _mod, None, attributes={"fmod": 0})
-_define(Binary, "PRelu", lambda x, slope: np.where(x < 0, slope * x, x), None)
+_define(Binary, "Add", np.add)
+_define(Binary, "Sub", np.subtract)
+_define(Binary, "Mul", np.multiply)
+_define(Binary, "Div", _divide)
+_define(Binary, "Mod", _mod, attributes={"fmod": 0})
+_define(Binary, "PRelu", lambda x, slope: np.where(x < 0, slope * x, x))
 for _name, _function in {
     "Equal": np.equal, "Less": np.less, "LessOrEqual": np.less_equal, "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal, "And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor,
 }.items():  # fmt: skip
-    _define(Binary, _name, _function, None, to_bool=True)
+    _define(Binary, _name, _function, to_bool=True)
 
 
 class Variadic(Elementwise):
@@ -202,11 +232,20 @@ class Variadic(Elementwise):
 
     max_inputs = None
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        opcode = BINARY_OPCODES.get("Add" if cls.name == "Sum" else cls.name)
+        if len(inputs) != 2 or opcode is None or outputs[0].dtype not in NATIVE:
+            return None
+        return [KernelCall("binary", (0, 1), ints=(opcode,))]
 
-_define(Variadic, "Min", lambda *xs: reduce(np.minimum, xs), None)
-_define(Variadic, "Max", lambda *xs: reduce(np.maximum, xs), None)
-_define(Variadic, "Sum", lambda *xs: reduce(np.add, xs), None)
-_define(Variadic, "Mean", lambda *xs: reduce(np.add, xs) / _scalar(len(xs), xs[0]), None, float_only=True)
+
+_define(Variadic, "Min", lambda *xs: reduce(np.minimum, xs))
+_define(Variadic, "Max", lambda *xs: reduce(np.maximum, xs))
+_define(Variadic, "Sum", lambda *xs: reduce(np.add, xs))
+_define(Variadic, "Mean", lambda *xs: reduce(np.add, xs) / _scalar(len(xs), xs[0]), float_only=True)
 
 
 @register
