@@ -11,6 +11,7 @@ import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 SOURCES = Path("src_pyx/rnnrt/_kernels")
 DEBUG = os.environ.get("RNNRT_DEBUG") == "1"
@@ -31,7 +32,7 @@ ISA_FLAGS = {
 }  # fmt: skip
 # No -ffast-math: results must not depend on what the compiler finds convenient. These three keep IEEE results.
 COMMON = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wno-unused-function", "-Wno-psabi"]
-SANITIZE = ["-g", "-fsanitize=address", "-fno-omit-frame-pointer"] if DEBUG else []
+SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"] if DEBUG else []
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": DEBUG,
@@ -65,6 +66,21 @@ class BuildKernels(build_ext):
         super().build_extension(ext)
 
 
+class SourceTrees(sdist):
+    """A source distribution with all that a checkout has: kernels, tests, tools and documents."""
+
+    TREES = ("src_pyx", "tests", "tools", "docs", ".ci")
+    FILES = ("CHANGELOG.md", "CONTRIBUTING.md", ".pre-commit-config.yaml")
+
+    def make_distribution(self) -> None:
+        """Add the trees to what setuptools finds by itself, and drop what Cython generates."""
+        found = set(self.filelist.files) | {name for name in self.FILES if Path(name).exists()}
+        for tree in self.TREES:
+            found.update(str(p) for p in Path(tree).rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        self.filelist.files = sorted(found - {str(SOURCES / "program.c")})
+        super().make_distribution()
+
+
 extension = Extension(
     "rnnrt._kernels.program",
     [str(SOURCES / "program.pyx"), str(SOURCES / "pool.c")],
@@ -77,5 +93,5 @@ extension = Extension(
 
 setup(
     ext_modules=cythonize([extension], include_path=["src_pyx"], compiler_directives=DIRECTIVES),
-    cmdclass={"build_ext": BuildKernels},
+    cmdclass={"build_ext": BuildKernels, "sdist": SourceTrees},
 )
