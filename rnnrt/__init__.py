@@ -4,9 +4,15 @@
 >>> y = model(x)
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, StateError, UnsupportedModelError
-from rnnrt.models import Model, load
-from rnnrt.runtime import Stream
+
+if TYPE_CHECKING:
+    from rnnrt.models import Model, load
+    from rnnrt.runtime import Stream
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,3 +26,20 @@ __all__ = [
     "__version__",
     "load",
 ]
+
+# Found at first use, so that a program pays for `import rnnrt` when it runs a model, not when it starts.
+_HOMES = {"Model": "rnnrt.models", "Stream": "rnnrt.runtime", "load": "rnnrt.models"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOMES))
