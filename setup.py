@@ -48,7 +48,10 @@ class BuildKernels(build_ext):
     """Compiles isa/*.c with the flags of each instruction set; module-init code gets none of them."""
 
     def build_extension(self, ext: Extension) -> None:
-        """Add the per-instruction-set objects to the extension, then build it."""
+        """Add the per-instruction-set objects to the module that runs them, then build it."""
+        if ext is not program:
+            super().build_extension(ext)
+            return
 
         def compile_isa(job: tuple[str, Path]) -> list[str]:
             isa, source = job
@@ -77,21 +80,28 @@ class SourceTrees(sdist):
         found = set(self.filelist.files) | {name for name in self.FILES if Path(name).exists()}
         for tree in self.TREES:
             found.update(str(p) for p in Path(tree).rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-        self.filelist.files = sorted(found - {str(SOURCES / "program.c")})
+        self.filelist.files = sorted(found - {str(SOURCES / name) for name in ("program.c", "stepper.c")})
         super().make_distribution()
 
 
-extension = Extension(
-    "rnnrt._kernels.program",
-    [str(SOURCES / "program.pyx"), str(SOURCES / "pool.c")],
-    include_dirs=[str(SOURCES), str(SOURCES / "isa"), np.get_include()],
-    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *([("RN_X86", "1")] if X86 else [])],
-    extra_compile_args=["-std=gnu11", "-O2", *SANITIZE],
-    extra_link_args=SANITIZE,
-    libraries=["m", "pthread"],
-)
+def extension(name: str, *sources: str) -> Extension:
+    """A compiled module of rnnrt._kernels."""
+    return Extension(
+        f"rnnrt._kernels.{name}",
+        [str(SOURCES / source) for source in sources],
+        include_dirs=[str(SOURCES), str(SOURCES / "isa"), np.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *([("RN_X86", "1")] if X86 else [])],
+        extra_compile_args=["-std=gnu11", "-O2", *SANITIZE],
+        extra_link_args=SANITIZE,
+        libraries=["m", "pthread"],
+    )
 
-setup(
-    ext_modules=cythonize([extension], include_path=["src_pyx"], compiler_directives=DIRECTIVES),
-    cmdclass={"build_ext": BuildKernels, "sdist": SourceTrees},
+
+modules = cythonize(
+    [extension("program", "program.pyx", "pool.c"), extension("stepper", "stepper.pyx")],
+    include_path=["src_pyx"],
+    compiler_directives=DIRECTIVES,
 )
+program = modules[0]
+
+setup(ext_modules=modules, cmdclass={"build_ext": BuildKernels, "sdist": SourceTrees})

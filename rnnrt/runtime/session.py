@@ -102,6 +102,15 @@ class Session:
         graph, specs = specialise(self.graph, specs)
         return graph, lower(graph, specs, self.target, self._packs)
 
+    def executor_for(self, shapes: Mapping[str, tuple[int, ...]]) -> program.Executor | None:
+        """An executor of the caller's own for these input shapes; None when shapes depend on data."""
+        _, plan = self.plan_for(shapes)
+        if plan is None:
+            return None
+        executor = plan.executor()
+        executor.threads = self.threads
+        return executor
+
     def _lookup(self, arrays: list[np.ndarray]) -> _Bound:
         key: tuple[Any, ...] = tuple(a.shape for a in arrays)
         values = tuple(arrays[i].tobytes() for i in self._deciding)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.errors import ShapeError, StateError
+from rnnrt._kernels import program
+from rnnrt._kernels.stepper import MAX_OUTPUTS, BusyError, Stepper
+from rnnrt.errors import RnnrtError, ShapeError, StateError
 from rnnrt.ir import Dim, Graph, Node, Shape, Value
 from rnnrt.ops import TensorSpec
 from rnnrt.passes import specialise
@@ -60,7 +62,8 @@ class Stream:
         exposed, self._slots = expose_states(fixed, batch_size, known)
         self._n_outputs = len(graph.outputs)
         self._session = Session(exposed, target, threads)
-        self._states = [slot.initial for slot in self._slots]
+        self._stepper = self._make_stepper(_shape_for(value, self.time_axis, batch_size, 1))
+        self._states = self._initial()
 
     def step(self, x: Any) -> Any:
         """One time step.
@@ -75,6 +78,15 @@ class Stream:
         ndarray or tuple of ndarray
             The outputs; those that carry time come without that axis.
         """
+        if self._stepper is not None:
+            try:
+                y = self._stepper.step(x)
+            except BusyError as error:
+                raise StateError(f"{error}; give each thread its own stream") from None
+            except program.KernelError as error:
+                raise RnnrtError(str(error)) from None
+            if y is not None:
+                return y
         results = self._advance(np.expand_dims(np.asarray(x), self.time_axis))
         outputs = [
             y if axis is None else y[(slice(None),) * axis + (0,)]
@@ -89,7 +101,7 @@ class Stream:
 
     def reset(self) -> None:
         """Back to the initial state."""
-        self._states = [slot.initial for slot in self._slots]
+        self._states = self._initial()
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -108,10 +120,40 @@ class Stream:
             arrays.append(array)
         self._states = arrays
 
+    def _initial(self) -> list[np.ndarray]:
+        return [slot.initial.copy() for slot in self._slots]
+
+    @property
+    def _states(self) -> list[np.ndarray]:
+        return self._held if self._stepper is None else self._stepper.states
+
+    @_states.setter
+    def _states(self, arrays: list[np.ndarray]) -> None:
+        self._held = arrays
+        if self._stepper is not None:
+            self._stepper.set_states(arrays)
+
     def _advance(self, chunk: np.ndarray) -> list[np.ndarray]:
         results = self._session.run([chunk, *self._states])
         self._states = results[self._n_outputs :]
         return results[: self._n_outputs]
+
+    def _make_stepper(self, shape: Shape) -> Stepper | None:
+        """The fast path of `step`, where the plan of one step has shapes that do not depend on data."""
+        first = self._session.graph.inputs[0]
+        shapes = {v.name: v.shape for v in self._session.graph.inputs}
+        shapes[first.name] = shape
+        if not all(isinstance(d, int) for d in shape):
+            return None
+        executor = self._session.executor_for(shapes)
+        if executor is None or len(self._output_axes) > MAX_OUTPUTS:
+            return None
+        outputs = [
+            (dtype, tuple(d for i, d in enumerate(full) if i != axis))
+            for (dtype, full), axis in zip(executor.output_specs, self._output_axes, strict=False)
+        ]
+        step_shape = tuple(d for i, d in enumerate(shape) if i != self.time_axis)
+        return Stepper(executor, (first.dtype, step_shape), outputs, self._initial())
 
 
 def _shape_for(value: Value, axis: int, batch_size: int, length: int | None) -> Shape:

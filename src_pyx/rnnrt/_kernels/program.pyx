@@ -4,7 +4,7 @@ An `Executor` is a plan bound to its own arena: tensors have addresses, instruct
 caller at a time; the session keeps as many as there are concurrent callers.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
 cimport cython
@@ -13,32 +13,6 @@ import numpy as np
 
 cnp.import_array()
 
-
-cdef extern from "kernel.h" nogil:
-    enum:
-        RN_MAX_DIMS
-        RN_OK
-        RN_INDEX_RANGE
-        RN_BAD_DTYPE
-        RN_BAD_VALUE
-        RN_DIV_ZERO
-    ctypedef struct rn_tensor:
-        void *data
-        int64_t size
-        int64_t shape[8]
-        int32_t ndim
-        int32_t dtype
-    ctypedef struct rn_call:
-        rn_tensor **inputs "in"
-        rn_tensor **out
-        int64_t *ints
-        double *floats
-        void *scratch
-        int32_t n_in
-        int32_t n_out
-        int32_t n_ints
-        int32_t n_floats
-    ctypedef int (*rn_kernel)(const rn_call *call) noexcept nogil
 
 cdef extern from "pool.h" nogil:
     void rn_set_thread_limit(int limit)
@@ -93,13 +67,6 @@ def aligned_empty(Py_ssize_t size):
 cdef enum:
     KERNEL, HOST, BRANCH, JUMP
 
-cdef struct Instruction:
-    int32_t kind
-    int32_t target  # BRANCH: where to go when the condition is false; JUMP: where to go; HOST: which callable
-    rn_kernel kernel
-    rn_call call
-
-
 @cython.final
 cdef class Executor:
     """A plan with memory.
@@ -122,17 +89,6 @@ cdef class Executor:
     LookupError
         A kernel does not exist for this instruction set.
     """
-
-    cdef rn_tensor *tensors
-    cdef Instruction *code
-    cdef rn_tensor **operands
-    cdef int64_t *ints
-    cdef double *floats
-    cdef int32_t *outside  # tensors whose memory comes with each call
-    cdef int32_t *source  # for each of them: position of the input, or ~position of the output
-    cdef int n_tensors, n_code, n_outside
-    cdef public int threads  # how many threads kernels may use
-    cdef object arrays, hosts, host_ids, shapes, output_specs, arena
 
     def __cinit__(self, isa, tensors, instructions, Py_ssize_t arena_bytes, outputs):
         cdef Py_ssize_t i, j, first_input, n_operands = 0, n_ints = 0, n_floats = 0
@@ -258,8 +214,11 @@ cdef class Executor:
             for k in range(self.n_outside):
                 self.arrays[self.outside[k]] = None
         if code != RN_OK:
-            raise KernelError(at, _MESSAGES.get(code, f"kernel error {code}"))
+            self._refused(code, at)
         return outputs
+
+    cdef _refused(self, int code, int32_t at):
+        raise KernelError(at, _MESSAGES.get(code, f"kernel error {code}"))
 
     cdef int _walk(self, int32_t *position) except? -1 nogil:
         cdef int32_t at = 0

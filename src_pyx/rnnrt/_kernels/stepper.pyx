@@ -1,0 +1,144 @@
+"""The streaming step: an executor whose states stay in place from call to call.
+
+All checks that can be made once are made once, so that a step costs little more than its kernels.
+"""
+
+from libc.stdint cimport int32_t
+
+cimport cython
+cimport numpy as cnp
+from rnnrt._kernels.program cimport RN_OK, Executor
+import numpy as np
+
+cnp.import_array()
+
+cdef enum:
+    MAX_DIMS = 8
+    OUTPUTS = 16
+
+MAX_OUTPUTS = OUTPUTS
+"""How many outputs a stepper can give."""
+
+
+class BusyError(RuntimeError):
+    """Two threads used one stepper at the same time."""
+
+
+cdef struct Frame:
+    int ndim
+    int type_num
+    cnp.npy_intp shape[MAX_DIMS]
+
+
+cdef Frame frame_of(dtype, shape) except *:
+    cdef Frame frame
+    if len(shape) > MAX_DIMS:
+        raise ValueError(f"shape {shape} has more than {MAX_DIMS} axes")
+    frame.ndim = len(shape)
+    frame.type_num = np.dtype(dtype).num
+    for axis in range(frame.ndim):
+        frame.shape[axis] = shape[axis]
+    return frame
+
+
+@cython.final
+cdef class Stepper:
+    """One stream's states and the executor that advances them.
+
+    Parameters
+    ----------
+    executor : Executor
+        Of a plan with inputs x, states... and outputs results..., states... in the same order.
+    x, outputs : (dtype, shape), sequence of (dtype, shape)
+        As the caller sees them; with as many elements as the plan's.
+    states : list of ndarray
+        C-contiguous, of the plan's dtypes and shapes; the stepper owns them from now on.
+    """
+
+    cdef Executor executor
+    cdef readonly list states
+    cdef list spare
+    cdef Frame x
+    cdef Frame outputs[OUTPUTS]
+    cdef int n_outputs
+    cdef bint busy
+
+    def __init__(self, Executor executor, x, outputs, list states):
+        self.executor = executor
+        self.x = frame_of(x[0], x[1])
+        self.n_outputs = len(outputs)
+        if self.n_outputs > OUTPUTS:
+            raise ValueError(f"a stepper gives at most {MAX_OUTPUTS} outputs")
+        for k, item in enumerate(outputs):
+            self.outputs[k] = frame_of(item[0], item[1])
+        self.set_states(states)
+
+    def set_states(self, list states):
+        """Replace the states; they must have the dtypes and shapes of the old ones."""
+        if self.busy:
+            raise BusyError("the stream is in use by another thread")
+        self.states = list(states)
+        self.spare = [np.empty_like(state) for state in states]
+
+    def step(self, x):
+        """Advance by one call.
+
+        Parameters
+        ----------
+        x : ndarray
+            Of exactly the dtype and shape declared, and C-contiguous; for anything else the result is None.
+
+        Returns
+        -------
+        ndarray or tuple of ndarray
+
+        Raises
+        ------
+        BusyError
+            Another thread is inside.
+        KernelError
+            A kernel refused its operands; the states are as before.
+        """
+        cdef cnp.ndarray array, given
+        cdef Py_ssize_t k, i
+        cdef int32_t position, at
+        cdef int code
+        if not cnp.PyArray_CheckExact(x):
+            return None
+        given = <cnp.ndarray>x
+        if cnp.PyArray_NDIM(given) != self.x.ndim or cnp.PyArray_TYPE(given) != self.x.type_num:
+            return None
+        for k in range(self.x.ndim):
+            if cnp.PyArray_DIM(given, k) != self.x.shape[k]:
+                return None
+        if not (cnp.PyArray_IS_C_CONTIGUOUS(given) and cnp.PyArray_ISBEHAVED_RO(given)):
+            return None
+        if self.busy:
+            raise BusyError("the stream is in use by another thread")
+        cdef list results = [
+            cnp.PyArray_EMPTY(self.outputs[k].ndim, self.outputs[k].shape, self.outputs[k].type_num, 0)
+            for k in range(self.n_outputs)
+        ]
+        for k in range(self.executor.n_outside):
+            i, position = self.executor.outside[k], self.executor.source[k]
+            if position == 0:
+                array = given
+            elif position > 0:
+                array = <cnp.ndarray>self.states[position - 1]
+            elif ~position < self.n_outputs:
+                array = <cnp.ndarray>results[~position]
+            else:
+                array = <cnp.ndarray>self.spare[~position - self.n_outputs]
+            self.executor.tensors[i].data = cnp.PyArray_DATA(array)
+            if self.executor.hosts:
+                self.executor.arrays[i] = array.reshape(self.executor.shapes[i])
+        self.busy = True
+        try:
+            with nogil:
+                code = self.executor._walk(&at)
+        finally:
+            self.busy = False
+        if code != RN_OK:
+            self.executor._refused(code, at)
+        self.states, self.spare = self.spare, self.states
+        return results[0] if self.n_outputs == 1 else tuple(results)
