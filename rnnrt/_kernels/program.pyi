@@ -19,6 +19,7 @@ def aligned_empty(size: int) -> np.ndarray: ...
 @final
 class Executor:
     threads: int
+    output_specs: tuple[tuple[np.dtype, tuple[int, ...]], ...]
     def __init__(
         self,
         isa: str,
