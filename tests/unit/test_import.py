@@ -35,6 +35,6 @@ def test_an_unknown_name_is_an_attribute_error():
 
     import rnnrt
 
-    with pytest.raises(AttributeError, match="no attribute 'lod'"):
-        _ = rnnrt.lod
+    with pytest.raises(AttributeError, match="no attribute 'loads'"):
+        _ = rnnrt.loads
     assert {"load", "Model", "errors"} <= set(dir(rnnrt))
