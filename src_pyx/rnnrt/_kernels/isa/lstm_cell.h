@@ -1,0 +1,73 @@
+/* LSTM for the real type of real.h. Gates of a panel: i o f c.
+ *     i = f(.)  f = f(.) or 1 - i  C = f C + i g(.)  o = f(.)  H = o h(C) */
+#include "activations.h"
+#include "recurrent.h"
+#include "recurrent_loop.h"
+
+/* Sigmoid, Tanh, Tanh and nothing else. Not inlined: one instance gives every tile the same roundings. */
+static __attribute__((noinline)) void TYPED(lstm_finish)(const TYPED(run) *run, int64_t t, int64_t p0, int P, int64_t b0,
+                                                         int M, const REAL *gates)
+{
+    for (int row = 0; row < M; row++)
+        for (int64_t p = p0; p < p0 + P; p++, gates += 4 * LANES) {
+            const int64_t b = b0 + row;
+            if (TYPED(held)(run, t, b, p))
+                continue;
+            REAL *c = run->c + b * run->hs + p * LANES;
+            const VREAL i = V(sigmoid)(V(load)(gates)), f = V(sigmoid)(V(load)(gates + 2 * LANES));
+            const VREAL o = V(sigmoid)(V(load)(gates + LANES));
+            const VREAL cell = f * V(load)(c) + i * V(tanh)(V(load)(gates + 3 * LANES));
+            V(store)(c, cell);
+            TYPED(keep)(run, t, b, p, o * V(tanh)(cell));
+        }
+}
+
+/* Peepholes, clip, input_forget (variant 1), any activations. */
+static __attribute__((noinline)) void TYPED(lstm_finish_any)(const TYPED(run) *run, int64_t t, int64_t p0, int P,
+                                                             int64_t b0, int M, const REAL *gates)
+{
+    for (int row = 0; row < M; row++)
+        for (int64_t p = p0; p < p0 + P; p++, gates += 4 * LANES) {
+            const int64_t b = b0 + row;
+            if (TYPED(held)(run, t, b, p))
+                continue;
+            REAL *c = run->c + b * run->hs + p * LANES;
+            VREAL cell = V(load)(c), i = V(load)(gates), o = V(load)(gates + LANES), f = V(load)(gates + 2 * LANES);
+            const REAL *peep = run->P ? run->P + p * 3 * LANES : NULL;
+            if (peep) {
+                i += V(load)(peep) * cell;
+                f += V(load)(peep + 2 * LANES) * cell;
+            }
+            i = TYPED(gate)(run, 0, i);
+            f = run->variant ? 1 - i : TYPED(gate)(run, 0, f);
+            cell = f * cell + i * TYPED(gate)(run, 1, V(load)(gates + 3 * LANES));
+            V(store)(c, cell);
+            if (peep)
+                o += V(load)(peep + LANES) * cell;
+            o = TYPED(gate)(run, 0, o);
+            TYPED(keep)(run, t, b, p, o * TYPED(activate)(cell, run->act[2]));
+        }
+}
+
+static void TYPED(lstm_project)(const TYPED(run) *run, int64_t t0, int64_t t1, int64_t p0, int64_t p1)
+{
+    TYPED(project)(run, 4, t0, t1, p0, p1, run->W, run->bias, 0);
+}
+
+static void TYPED(lstm_step)(const TYPED(run) *run, int stage, int64_t t, int64_t p0, int64_t p1, int64_t b0, int64_t b1)
+{
+    TYPED(sweep)(run, 4, t, p0, p1, b0, b1, run->h, run->R, 0, NULL, 0, TYPED(lstm_finish));
+}
+
+static void TYPED(lstm_step_any)(const TYPED(run) *run, int stage, int64_t t, int64_t p0, int64_t p1, int64_t b0, int64_t b1)
+{
+    TYPED(sweep)(run, 4, t, p0, p1, b0, b1, run->h, run->R, 0, NULL, 0, TYPED(lstm_finish_any));
+}
+
+static int TYPED(lstm)(const rn_call *call)
+{
+    TYPED(cell) cell = {.gates = 4, .bias_gates = 4, .activations = 3, .stages = 1, .has_c = 1};
+    cell.project = TYPED(lstm_project);
+    cell.step = call->ints[INT_FAST] ? TYPED(lstm_step) : TYPED(lstm_step_any);
+    return TYPED(recurrent)(call, &cell);
+}
