@@ -22,7 +22,8 @@ import numpy as np
 from rnnrt.errors import ShapeError, UnsupportedModelError
 from rnnrt.ir import Dim, Node, Shape
 from rnnrt.ops.activations import ACTIVATIONS, DEFAULTS, activate
-from rnnrt.ops.base import Operator, TensorSpec, register
+from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.recurrent_pack import lower_recurrent
 
 Array = Any
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
@@ -171,6 +172,12 @@ class Recurrent(Operator):
         both = np.zeros(2 * rows, W.dtype) if bias is None else bias[d]
         clip = float(cls.attr(node, "clip") or 0.0)
         return Direction(W, R, both[:rows], both[rows:], None if P is None else P[d], acts, clip or None)
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        return lower_recurrent(cls, node, inputs, outputs, ctx)
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
