@@ -49,6 +49,13 @@ def _condition(node: Node, value: np.ndarray | None) -> bool:
     return bool(np.reshape(value, ())[()])
 
 
+def _check_condition(node: Node, spec: TensorSpec | None) -> None:
+    extents = () if spec is None or spec.shape is None else spec.shape
+    if spec is None or spec.dtype != np.bool_ or any(isinstance(d, int) and d != 1 for d in extents):
+        got = "nothing" if spec is None else f"{spec.dtype} of shape {spec.shape}"
+        raise ShapeError(f"{node.label()}: its condition must be one bool, got {got}")
+
+
 @register
 class If(Control):
     """`then_branch` or `else_branch`."""
@@ -67,6 +74,7 @@ class If(Control):
 
     @classmethod
     def infer_bodies(cls, node: Node, inputs: Sequence[TensorSpec | None], infer: InferBody) -> list[TensorSpec]:
+        _check_condition(node, inputs[0])
         then, other = infer(node.attrs["then_branch"], ()), infer(node.attrs["else_branch"], ())
         if not len(then) == len(other) == len(node.outputs):
             raise ShapeError(
