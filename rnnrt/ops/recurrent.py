@@ -264,7 +264,7 @@ class LSTM(Recurrent):
     operands = ("X", "W", "R", "B", _LENGTHS, "initial_h", "initial_c", "P", _MASK)
     results = ("Y", "Y_h", "Y_c")
     max_inputs = 9
-    attributes = {**Recurrent.attributes, "input_forget": 0}
+    attributes: ClassVar[Mapping[str, Any]] = {**Recurrent.attributes, "input_forget": 0}
 
     @classmethod
     def step(cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -281,12 +281,15 @@ class LSTM(Recurrent):
 
 @register
 class GRU(Recurrent):
-    """z = f(.), r = f(.), h~ = g(x W + (r H) R + b) or, linear_before_reset, g(x W + r (H R + Rb) + Wb); H = (1-z) h~ + z H."""
+    """z = f(.), r = f(.), H = (1 - z) n + z H.
+
+    n = g(x W + (r H) R + b), or with linear_before_reset g(x W + Wb + r (H R + Rb)).
+    """
 
     name = "GRU"
     gates = 3
     default_activations = ("Sigmoid", "Tanh")
-    attributes = {**Recurrent.attributes, "linear_before_reset": 0}
+    attributes: ClassVar[Mapping[str, Any]] = {**Recurrent.attributes, "linear_before_reset": 0}
 
     @classmethod
     def step(cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -1,4 +1,6 @@
-"""Lowering of LSTM, GRU and RNN: weights packed in panels, and the kernel call (src_pyx/rnnrt/_kernels/isa/recurrent.h).
+"""Lowering of LSTM, GRU and RNN: weights packed in panels, and the kernel call.
+
+The call's operands are described where they are read, in src_pyx/rnnrt/_kernels/isa/recurrent.h.
 
 A panel holds as many hidden units as a vector register has lanes, with all their gates: `[k][gate][lane]`. Hidden
 sizes that do not fill the last panel are padded with zero weights.
@@ -21,7 +23,7 @@ CODES = {name: code for code, name in enumerate(sorted(ACTIVATIONS))}
 CHUNK_BYTES = 256 * 1024
 """What the input projection of a chunk of steps may take: a share of the L2 cache."""
 
-FAST = {
+FAST: dict[str, dict[tuple[str, ...], int]] = {
     "LSTM": {("Sigmoid", "Tanh", "Tanh"): 1},
     "GRU": {("Sigmoid", "Tanh"): 1},
     "RNN": {("Tanh",): 1, ("Relu",): 2},
@@ -81,11 +83,8 @@ def lower_recurrent(
         return None
     if any(s is not None and s.value is None for s in (w, r, bias, peepholes)):
         return None
-    if (
-        mask is not None
-        and mask.dtype != np.bool_
-        or lengths is not None
-        and lengths.dtype.name not in ("int32", "int64")
+    if (mask is not None and mask.dtype != np.bool_) or (
+        lengths is not None and lengths.dtype.name not in ("int32", "int64")
     ):
         return None
     lanes = ctx.vector_bytes // x.dtype.itemsize
