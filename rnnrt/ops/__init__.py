@@ -1,6 +1,6 @@
 """Operators, one file per family. Importing this package registers all of them."""
 
-from rnnrt.ops import control, conv, dense, elementwise, norm, recurrent, reduce, shape
+from rnnrt.ops import control, conv, create, dense, elementwise, indexing, norm, recurrent, reduce, shape
 from rnnrt.ops.base import (
     REQUIRED,
     KernelCall,
@@ -21,9 +21,11 @@ __all__ = [
     "TensorSpec",
     "control",
     "conv",
+    "create",
     "dense",
     "elementwise",
     "get_operator",
+    "indexing",
     "is_known",
     "norm",
     "operator_names",

@@ -1,1 +1,401 @@
-"""Operators that move, cut and index."""
+"""Operators that give data another shape, put it together, or make it from a shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnrt.errors import ShapeError
+from rnnrt.ir import Dim, Node, Shape
+from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.broadcast import broadcast_shapes, normalise_axis, present, same_dtype
+
+INT64 = np.dtype(np.int64)
+
+
+def constant_ints(inputs: Sequence[TensorSpec | None], index: int) -> list[int] | None:
+    """The integers of input `index`, or None when it is absent or not constant."""
+    spec = inputs[index] if index < len(inputs) else None
+    return None if spec is None or spec.value is None else [int(v) for v in np.ravel(spec.value)]
+
+
+def given(inputs: Sequence[Any], index: int) -> Any:
+    """Input `index`, None when it is absent."""
+    return inputs[index] if index < len(inputs) else None
+
+
+def ints(array: np.ndarray) -> list[int]:
+    """The elements of an integer tensor."""
+    return [int(v) for v in np.ravel(array)]
+
+
+class View(Operator):
+    """Base of operators that only rename the axes of the same memory."""
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        return [KernelCall("alias", (0,))]
+
+
+@register
+class Identity(View):
+    """The input itself."""
+
+    name = "Identity"
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        return [present(node, inputs)]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        return [np.asarray(inputs[0])]
+
+
+@register
+class Reshape(View):
+    """0 copies an extent (unless allowzero), -1 takes what is left."""
+
+    name = "Reshape"
+    attributes: ClassVar[Mapping[str, Any]] = {"allowzero": 0}
+    min_inputs = max_inputs = 2
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x, target = present(node, inputs), constant_ints(inputs, 1)
+        if target is None:
+            rank = present(node, inputs, 1).shape
+            known = rank is not None and len(rank) == 1 and isinstance(rank[0], int)
+            return [TensorSpec(x.dtype, (None,) * rank[0] if known else None)]  # type: ignore[index,operator]
+        shape: list[Dim] = []
+        for at, want in enumerate(target):
+            if want == 0 and not cls.attr(node, "allowzero"):
+                if x.shape is None:
+                    shape.append(None)
+                elif at >= len(x.shape):
+                    raise ShapeError(f"{node.label()}: extent 0 at axis {at} copies an axis that {x.shape} does not have")
+                else:
+                    shape.append(x.shape[at])
+            else:
+                shape.append(want)
+        if target.count(-1) > 1 or any(d < -1 for d in target):
+            raise ShapeError(f"{node.label()}: {target} is not a shape; one extent at most may be -1")
+        if -1 in target:
+            shape[target.index(-1)] = None if x.shape is None else _rest(node, x.shape, shape, target.index(-1))
+        elif x.shape is not None and all(isinstance(d, int) for d in (*x.shape, *shape)):
+            if math.prod(x.shape) != math.prod(shape):  # type: ignore[arg-type]
+                raise ShapeError(f"{node.label()}: {x.shape} does not fit into {tuple(shape)}")
+        return [TensorSpec(x.dtype, tuple(shape))]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, target = np.asarray(inputs[0]), ints(np.asarray(inputs[1]))
+        if not cls.attr(node, "allowzero"):
+            target = [x.shape[i] if d == 0 else d for i, d in enumerate(target)]
+        return [x.reshape(target)]
+
+
+def _rest(node: Node, source: Shape, shape: Sequence[Dim], hole: int) -> Dim:
+    """The extent that makes `shape` hold as many elements as `source`; free extents on both sides cancel."""
+    have = list(source)
+    for i, d in enumerate(shape):
+        if i != hole and not isinstance(d, int):
+            if d is None or d not in have:
+                return None
+            have.remove(d)
+    free = [d for d in have if not isinstance(d, int)]
+    known = math.prod(d for d in have if isinstance(d, int))
+    other = math.prod(d for i, d in enumerate(shape) if i != hole and isinstance(d, int))
+    if free:
+        return free[0] if len(free) == 1 and known == other else None
+    if other == 0 or known % other:
+        raise ShapeError(f"{node.label()}: {source} does not divide into {tuple(shape[:hole])} and {tuple(shape[hole + 1 :])}")
+    return known // other
+
+
+@register
+class Flatten(View):
+    """Two axes: those before `axis`, and the rest."""
+
+    name = "Flatten"
+    attributes: ClassVar[Mapping[str, Any]] = {"axis": 1}
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x = present(node, inputs)
+        if x.shape is None:
+            return [TensorSpec(x.dtype, (None, None))]
+        at = cls._axis(node, len(x.shape))
+        return [TensorSpec(x.dtype, tuple(_product(part) for part in (x.shape[:at], x.shape[at:])))]
+
+    @classmethod
+    def _axis(cls, node: Node, rank: int) -> int:
+        axis = cls.attr(node, "axis")
+        return rank if axis == rank else normalise_axis(node, axis, rank)
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x = np.asarray(inputs[0])
+        at = cls._axis(node, x.ndim)
+        return [x.reshape(math.prod(x.shape[:at]), math.prod(x.shape[at:]))]
+
+
+def _product(dims: Sequence[Dim]) -> Dim:
+    free = [d for d in dims if not isinstance(d, int)]
+    known = math.prod(d for d in dims if isinstance(d, int))
+    if not free:
+        return known
+    return free[0] if len(free) == 1 and known == 1 else None
+
+
+class _Axes(View):
+    """Base of Squeeze and Unsqueeze: data, and a constant or computed list of axes."""
+
+    max_inputs = 2
+
+    @classmethod
+    def axes(cls, node: Node, axes: Sequence[int], rank: int) -> list[int]:
+        """Axes counted from the front, sorted; each once."""
+        found = sorted(normalise_axis(node, a, rank) for a in axes)
+        if len(set(found)) != len(found):
+            raise ShapeError(f"{node.label()}: axes {list(axes)} name an axis twice")
+        return found
+
+
+@register
+class Squeeze(_Axes):
+    """Without the named axes of extent 1, or all of them."""
+
+    name = "Squeeze"
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x, axes = present(node, inputs), constant_ints(inputs, 1)
+        if x.shape is None or (axes is None and given(inputs, 1) is not None):
+            return [TensorSpec(x.dtype, None)]
+        if axes is None:
+            if not x.is_static:
+                return [TensorSpec(x.dtype, None)]
+            return [TensorSpec(x.dtype, tuple(d for d in x.shape if d != 1))]
+        gone = cls.axes(node, axes, len(x.shape))
+        for at in gone:
+            if isinstance(x.shape[at], int) and x.shape[at] != 1:
+                raise ShapeError(f"{node.label()}: axis {at} of {x.shape} has not extent 1")
+        return [TensorSpec(x.dtype, tuple(d for i, d in enumerate(x.shape) if i not in gone))]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, axes = np.asarray(inputs[0]), given(inputs, 1)
+        return [np.squeeze(x) if axes is None else np.squeeze(x, tuple(cls.axes(node, ints(axes), x.ndim)))]
+
+
+@register
+class Unsqueeze(_Axes):
+    """With new axes of extent 1, at these positions of the result."""
+
+    name = "Unsqueeze"
+    min_inputs = 2
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x, axes = present(node, inputs), constant_ints(inputs, 1)
+        if x.shape is None or axes is None:
+            return [TensorSpec(x.dtype, None)]
+        new = cls.axes(node, axes, len(x.shape) + len(axes))
+        rest = iter(x.shape)
+        return [TensorSpec(x.dtype, tuple(1 if i in new else next(rest) for i in range(len(x.shape) + len(new))))]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, axes = np.asarray(inputs[0]), ints(np.asarray(inputs[1]))
+        return [np.expand_dims(x, tuple(cls.axes(node, axes, x.ndim + len(axes))))]
+
+
+@register
+class Transpose(Operator):
+    """Axes in the order of `perm`, reversed by default."""
+
+    name = "Transpose"
+    attributes: ClassVar[Mapping[str, Any]] = {"perm": ()}
+
+    @classmethod
+    def perm(cls, node: Node, rank: int) -> tuple[int, ...]:
+        """The order of axes. Raises `ShapeError` unless it names each axis once."""
+        perm = tuple(cls.attr(node, "perm")) or tuple(reversed(range(rank)))
+        if sorted(perm) != list(range(rank)):
+            raise ShapeError(f"{node.label()}: perm {perm} is not an order of {rank} axes")
+        return perm
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x = present(node, inputs)
+        if x.shape is None:
+            return [TensorSpec(x.dtype, (None,) * len(cls.attr(node, "perm")) or None)]
+        return [TensorSpec(x.dtype, tuple(x.shape[p] for p in cls.perm(node, len(x.shape))))]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x = np.asarray(inputs[0])
+        return [np.ascontiguousarray(np.transpose(x, cls.perm(node, x.ndim))) if x.ndim else x]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x = present(node, inputs)
+        shape: tuple[int, ...] = x.shape  # type: ignore[assignment]
+        perm = cls.perm(node, len(shape))
+        moving = [p for p in perm if shape[p] != 1]
+        if moving == sorted(moving):
+            return [KernelCall("alias", (0,))]
+        return [KernelCall("transpose", (0,), ints=perm)]
+
+
+@register
+class Concat(Operator):
+    """Inputs one after the other along `axis`."""
+
+    name = "Concat"
+    attributes: ClassVar[Mapping[str, Any]] = {"axis": REQUIRED}
+    max_inputs = None
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        specs = [present(node, inputs, i) for i in range(len(inputs))]
+        dtype = same_dtype(node, specs)
+        shapes = [s.shape for s in specs if s.shape is not None]
+        if len(shapes) != len(specs):
+            return [TensorSpec(dtype, None)]
+        if len({len(s) for s in shapes}) != 1:
+            raise ShapeError(f"{node.label()}: shapes {shapes} have different ranks")
+        at = normalise_axis(node, cls.attr(node, "axis"), len(shapes[0]))
+        result: list[Dim] = []
+        for i, column in enumerate(zip(*shapes, strict=True)):
+            known = {d for d in column if isinstance(d, int)}
+            if i == at:
+                result.append(sum(known_d for known_d in column) if len(column) == _count_ints(column) else None)  # type: ignore[misc]
+            elif len(known) > 1:
+                raise ShapeError(f"{node.label()}: shapes {shapes} differ along axis {i}; only axis {at} may differ")
+            else:
+                result.append(known.pop() if known else column[0] if len(set(column)) == 1 else None)
+        return [TensorSpec(dtype, tuple(result))]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        return [np.concatenate([np.asarray(x) for x in inputs], cls.attr(node, "axis"))]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        shape: tuple[int, ...] = outputs[0].shape  # type: ignore[assignment]
+        at = normalise_axis(node, cls.attr(node, "axis"), len(shape))
+        return [KernelCall("concat", tuple(range(len(inputs))), ints=(at,))]
+
+
+def _count_ints(dims: Sequence[Dim]) -> int:
+    return sum(isinstance(d, int) for d in dims)
+
+
+@register
+class Split(Operator):
+    """Pieces along `axis`, of the lengths in input 1 or as equal as they come."""
+
+    name = "Split"
+    attributes: ClassVar[Mapping[str, Any]] = {"axis": 0, "num_outputs": 0}
+    max_inputs = 2
+
+    @classmethod
+    def pieces(cls, node: Node, sizes: Sequence[int] | None, extent: int) -> list[int]:
+        """Lengths of the pieces. Raises `ShapeError` unless they make up the extent."""
+        count = len(node.outputs)
+        if sizes is None:
+            each = -(-extent // (cls.attr(node, "num_outputs") or count))
+            sizes = [min(each, max(extent - each * k, 0)) for k in range(count)]
+        if len(sizes) != count or sum(sizes) != extent or min(sizes, default=0) < 0:
+            raise ShapeError(f"{node.label()}: pieces {list(sizes)} for {count} outputs do not make up an extent of {extent}")
+        return list(sizes)
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x, sizes = present(node, inputs), constant_ints(inputs, 1)
+        if x.shape is None:
+            return [TensorSpec(x.dtype, None)] * len(node.outputs)
+        at = normalise_axis(node, cls.attr(node, "axis"), len(x.shape))
+        extent = x.shape[at]
+        lengths: Sequence[Dim] = [None] * len(node.outputs)
+        if sizes is not None and not isinstance(extent, int):
+            lengths = sizes
+        elif isinstance(extent, int) and (sizes is not None or given(inputs, 1) is None):
+            lengths = cls.pieces(node, sizes, extent)
+        return [TensorSpec(x.dtype, (*x.shape[:at], n, *x.shape[at + 1 :])) for n in lengths]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, sizes = np.asarray(inputs[0]), given(inputs, 1)
+        at = normalise_axis(node, cls.attr(node, "axis"), x.ndim)
+        lengths = cls.pieces(node, None if sizes is None else ints(sizes), x.shape[at])
+        return [np.ascontiguousarray(p) for p in np.split(x, np.cumsum(lengths)[:-1], at)]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        shape: tuple[int, ...] = present(node, inputs).shape  # type: ignore[assignment]
+        at = normalise_axis(node, cls.attr(node, "axis"), len(shape))
+        return [KernelCall("split", (0,), tuple(range(len(outputs))), ints=(at, *(s.shape[at] for s in outputs)))]  # type: ignore[index,misc]
+
+
+@register
+class Expand(Operator):
+    """Broadcast to the shape in input 1."""
+
+    name = "Expand"
+    min_inputs = max_inputs = 2
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x, target = present(node, inputs), constant_ints(inputs, 1)
+        if target is None:
+            return [TensorSpec(x.dtype, None)]
+        return [TensorSpec(x.dtype, broadcast_shapes(node, [x.shape, tuple(target)]))]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, target = np.asarray(inputs[0]), tuple(ints(np.asarray(inputs[1])))
+        return [np.broadcast_to(x, np.broadcast_shapes(x.shape, target)).copy()]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        if math.prod(outputs[0].shape or ()) == math.prod(present(node, inputs).shape or ()):  # type: ignore[arg-type]
+            return [KernelCall("alias", (0,))]
+        return [KernelCall("expand", (0,))]
+
+
+@register
+class Tile(Operator):
+    """Repeated along each axis as often as input 1 says."""
+
+    name = "Tile"
+    min_inputs = max_inputs = 2
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x, repeats = present(node, inputs), constant_ints(inputs, 1)
+        if x.shape is None or repeats is None:
+            return [TensorSpec(x.dtype, None if x.shape is None else (None,) * len(x.shape))]
+        if len(repeats) != len(x.shape) or min(repeats, default=0) < 0:
+            raise ShapeError(f"{node.label()}: repeats {repeats} do not fit shape {x.shape}")
+        return [TensorSpec(x.dtype, tuple(d * n if isinstance(d, int) else d if n == 1 else None
+                                          for d, n in zip(x.shape, repeats, strict=True)))]  # fmt: skip
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        return [np.tile(np.asarray(inputs[0]), ints(np.asarray(inputs[1])))]

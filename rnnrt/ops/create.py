@@ -1,0 +1,166 @@
+"""Operators that make tensors from shapes and scalars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnrt.errors import ShapeError
+from rnnrt.ir import Node
+from rnnrt.ops.base import Operator, TensorSpec, register
+from rnnrt.ops.broadcast import present
+from rnnrt.ops.elementwise import CAST_TARGETS
+from rnnrt.ops.shape import INT64, constant_ints, ints
+
+
+@register
+class Constant(Operator):
+    """The tensor in `value`."""
+
+    name = "Constant"
+    attributes: ClassVar[Mapping[str, Any]] = {"value": np.zeros(0, np.float32)}
+    min_inputs = max_inputs = 0
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        value = np.asarray(cls.attr(node, "value"))
+        return [TensorSpec(value.dtype, value.shape, value)]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        return [np.asarray(cls.attr(node, "value"))]
+
+
+@register
+class ShapeOf(Operator):
+    """The extents from axis `start` to `end`."""
+
+    name = "Shape"
+    attributes: ClassVar[Mapping[str, Any]] = {"start": 0, "end": None}
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x = present(node, inputs)
+        if x.shape is None:
+            return [TensorSpec(INT64, (None,))]
+        part = x.shape[cls.attr(node, "start") : cls.attr(node, "end")]
+        known = all(isinstance(d, int) for d in part)
+        return [TensorSpec(INT64, (len(part),), np.array(part, INT64) if known else None)]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        return [np.array(np.shape(inputs[0])[cls.attr(node, "start") : cls.attr(node, "end")], INT64)]
+
+
+@register
+class Size(Operator):
+    """The number of elements."""
+
+    name = "Size"
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x = present(node, inputs)
+        return [TensorSpec(INT64, (), np.array(math.prod(x.shape), INT64) if x.is_static else None)]  # type: ignore[arg-type]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        return [np.array(np.size(inputs[0]), INT64)]
+
+
+@register
+class ConstantOfShape(Operator):
+    """The one element of `value`, zero by default, in the shape that input 0 holds."""
+
+    name = "ConstantOfShape"
+    attributes: ClassVar[Mapping[str, Any]] = {"value": np.zeros(1, np.float32)}
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        dtype, target = np.asarray(cls.attr(node, "value")).dtype, constant_ints(inputs, 0)
+        if target is not None:
+            if min(target, default=0) < 0:
+                raise ShapeError(f"{node.label()}: {target} is not a shape")
+            return [TensorSpec(dtype, tuple(target))]
+        rank = present(node, inputs).shape
+        known = rank is not None and len(rank) == 1 and isinstance(rank[0], int)
+        return [TensorSpec(dtype, (None,) * rank[0] if known else None)]  # type: ignore[index,operator]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        value = np.asarray(cls.attr(node, "value"))
+        return [np.full(ints(np.asarray(inputs[0])), value.ravel()[0], value.dtype)]
+
+
+@register
+class Range(Operator):
+    """From input 0 up to, but not including, input 1, in steps of input 2."""
+
+    name = "Range"
+    min_inputs = max_inputs = 3
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        values = [present(node, inputs, i).value for i in range(3)]
+        dtype = present(node, inputs).dtype
+        if any(v is None for v in values):
+            return [TensorSpec(dtype, (None,))]
+        return [TensorSpec(dtype, (cls._count(node, *(np.ravel(v)[0] for v in values)),))]  # type: ignore[arg-type]
+
+    @classmethod
+    def _count(cls, node: Node, start: Any, limit: Any, delta: Any) -> int:
+        if delta == 0:
+            raise ShapeError(f"{node.label()}: the step is 0")
+        return max(math.ceil((limit - start) / delta), 0)
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        start, limit, delta = (np.ravel(np.asarray(x))[0] for x in inputs)
+        count = cls._count(node, start, limit, delta)
+        return [(start + np.arange(count) * delta).astype(np.asarray(inputs[0]).dtype)]
+
+
+@register
+class EyeLike(Operator):
+    """Ones on diagonal `k` of a matrix shaped as the input."""
+
+    name = "EyeLike"
+    attributes: ClassVar[Mapping[str, Any]] = {"dtype": None, "k": 0}
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x, code = present(node, inputs), cls.attr(node, "dtype")
+        return [TensorSpec(x.dtype if code is None else np.dtype(CAST_TARGETS[code]), x.shape)]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, code = np.asarray(inputs[0]), cls.attr(node, "dtype")
+        return [np.eye(*x.shape, k=cls.attr(node, "k"), dtype=x.dtype if code is None else CAST_TARGETS[code])]
+
+
+@register
+class OneHot(Operator):
+    """Input 2's [off, on] values; on at the indices of input 0 along a new axis of the depth in input 1."""
+
+    name = "OneHot"
+    attributes: ClassVar[Mapping[str, Any]] = {"axis": -1}
+    min_inputs = max_inputs = 3
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x, depth = present(node, inputs), constant_ints(inputs, 1)
+        dtype = present(node, inputs, 2).dtype
+        if x.shape is None:
+            return [TensorSpec(dtype, None)]
+        at = cls.attr(node, "axis") % (len(x.shape) + 1)
+        return [TensorSpec(dtype, (*x.shape[:at], depth[0] if depth else None, *x.shape[at:]))]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        indices, depth, values = (np.asarray(x) for x in inputs)
+        count = int(depth.ravel()[0])
+        wanted = np.where(indices < 0, indices + count, indices)[..., None] == np.arange(count)
+        return [np.moveaxis(np.where(wanted, values[1], values[0]), -1, cls.attr(node, "axis"))]
