@@ -379,6 +379,10 @@ class Expand(Operator):
         return [KernelCall("expand", (0,))]
 
 
+_TILE_RANK = 4
+"""The kernel takes two axes for each of the tensor's, and tensors have eight at most."""
+
+
 @register
 class Tile(Operator):
     """Repeated along each axis as often as input 1 says."""
@@ -399,3 +403,9 @@ class Tile(Operator):
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         return [np.tile(np.asarray(inputs[0]), ints(np.asarray(inputs[1])))]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        return [KernelCall("tile", (0,))] if len(outputs[0].shape or ()) <= _TILE_RANK else None
