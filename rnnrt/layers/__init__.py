@@ -1,1 +1,58 @@
-"""layers."""
+"""Keras's layers as builders of IR: the same names, arguments and defaults."""
+
+from rnnrt.layers.base import GraphBuilder, Layer, Tensor
+from rnnrt.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from rnnrt.layers.core import (
+    Activation,
+    ActivityRegularization,
+    AlphaDropout,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    Identity,
+    InputLayer,
+    Masking,
+    Permute,
+    RepeatVector,
+    Reshape,
+    SpatialDropout1D,
+)
+from rnnrt.layers.recurrent import GRU, LSTM, RNN, CuDNNGRU, CuDNNLSTM, SimpleRNN
+from rnnrt.layers.wrappers import Bidirectional, TimeDistributed
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Activation",
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Bidirectional",
+    "CuDNNGRU",
+    "CuDNNLSTM",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GRUCell",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GraphBuilder",
+    "Identity",
+    "InputLayer",
+    "LSTMCell",
+    "Layer",
+    "Masking",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "SpatialDropout1D",
+    "StackedRNNCells",
+    "Tensor",
+    "TimeDistributed",
+]

@@ -1,0 +1,250 @@
+"""Dense, Embedding, Masking, Activation, shape changes, and what only training feels. B batch, T steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnrt.layers import activations
+from rnnrt.layers.base import GraphBuilder, Layer, Tensor, TensorShape, product
+
+ActivationLike = str | Layer | None
+
+
+def checked_activation(layer: Layer, activation: ActivationLike) -> ActivationLike:
+    """The activation, or a refusal that names it."""
+    if isinstance(activation, Layer) or activations.is_known(activation):
+        return activation
+    raise layer.unsupported(f"activation {activation!r} is not known to rnnrt", "use one of Keras's own")
+
+
+def activate(b: GraphBuilder, x: Tensor, activation: ActivationLike) -> Tensor:
+    """`x` through a function by name, or a layer."""
+    return activation(b, x) if isinstance(activation, Layer) else activations.apply(b, x, activation)
+
+
+class InputLayer(Layer):
+    """A model's input; `batch_shape` has the batch first."""
+
+    def __init__(
+        self, batch_shape: TensorShape, dtype: str = "float32", name: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.batch_shape = tuple(batch_shape)
+        self.input_dtype = np.dtype(dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "batch_shape": self.batch_shape, "dtype": self.input_dtype.name}
+
+
+class Dense(Layer):
+    """activation(x kernel + bias) along the last axis; kernel (inputs, units), bias (units,)."""
+
+    supports_masking = True
+
+    def __init__(self, units: int, activation: ActivationLike = None, use_bias: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.units, self.use_bias = int(units), bool(use_bias)
+        self.activation = checked_activation(self, activation)
+
+    def weight_names(self) -> tuple[str, ...]:
+        return ("kernel", "bias") if self.use_bias else ("kernel",)
+
+    def sublayers(self) -> dict[str, Layer | list[Layer]]:
+        return {"activation": self.activation} if isinstance(self.activation, Layer) else {}
+
+    def get_config(self) -> dict[str, Any]:
+        config = {"units": self.units, "activation": self.activation, "use_bias": self.use_bias}
+        return {**super().get_config(), **config}
+
+    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+        x = b.cast(inputs, self.dtype)
+        kernel = b.weight(self, "kernel", lambda: self.array("kernel", (x.shape[-1], self.units)))
+        operands: list[Tensor | str] = [x, kernel]
+        if self.use_bias:
+            operands.append(b.weight(self, "bias", lambda: self.array("bias", (self.units,))))
+        shape = (*x.shape[:-1], self.units)
+        if x.rank == 2:
+            y = b.op("Gemm", operands, shape)
+        else:
+            y = b.op("MatMul", operands[:2], shape)
+            if self.use_bias:
+                y = b.op("Add", [y, operands[2]], shape)
+        return activate(b, y.with_mask(x.mask), self.activation)
+
+
+class Activation(Layer):
+    """A function of Keras by name."""
+
+    supports_masking = True
+
+    def __init__(self, activation: ActivationLike, **options: Any) -> None:
+        super().__init__(**options)
+        self.activation = checked_activation(self, activation)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": self.activation}
+
+    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+        return activate(b, inputs, self.activation)
+
+
+class Embedding(Layer):
+    """Rows of a table (input_dim, output_dim) by integer; with `mask_zero`, steps that hold 0 are masked."""
+
+    def __init__(self, input_dim: int, output_dim: int, mask_zero: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.input_dim, self.output_dim, self.mask_zero = int(input_dim), int(output_dim), bool(mask_zero)
+
+    def weight_names(self) -> tuple[str, ...]:
+        return ("embeddings",)
+
+    def get_config(self) -> dict[str, Any]:
+        config = {"input_dim": self.input_dim, "output_dim": self.output_dim, "mask_zero": self.mask_zero}
+        return {**super().get_config(), **config}
+
+    def cast_inputs(self, b: GraphBuilder, inputs: Any) -> Any:
+        return inputs
+
+    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+        table = b.weight(self, "embeddings", lambda: self.array("embeddings", (self.input_dim, self.output_dim)))
+        x = inputs if inputs.dtype.kind in "iu" else b.cast(inputs, np.dtype(np.int32))
+        y = b.op("Gather", [table, x], (*x.shape, self.output_dim), self.dtype, axis=0)
+        if self.mask_zero:
+            zero = b.op("Equal", [x, b.scalar(0, x.dtype)], x.shape, np.dtype(bool))
+            y = y.with_mask(b.op("Not", [zero], x.shape))
+        return y
+
+
+class Masking(Layer):
+    """Steps all of whose features equal `mask_value` are masked, and set to zero."""
+
+    def __init__(self, mask_value: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.mask_value = float(mask_value)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mask_value": self.mask_value}
+
+    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+        x = b.cast(inputs, self.dtype)
+        same = b.op("Equal", [x, b.scalar(self.mask_value, x.dtype)], x.shape, np.dtype(bool))
+        differs = b.cast(b.op("Not", [same], x.shape), x.dtype)
+        counts = b.reduce("ReduceMax", differs, [-1], keepdims=True)
+        mask = b.cast(b.squeeze(counts, -1), np.dtype(bool))
+        return b.op("Mul", [x, counts], x.shape).with_mask(mask)
+
+
+class Identity(Layer):
+    """Gives its input: what Dropout and its kin do outside training."""
+
+    supports_masking = True
+
+    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+        return inputs
+
+
+class Dropout(Identity):
+    """Drops at random in training only."""
+
+    def __init__(self, rate: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.rate = float(rate)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
+
+
+class SpatialDropout1D(Dropout):
+    """Drops whole features in training only."""
+
+
+class GaussianDropout(Dropout):
+    """Multiplies by noise in training only."""
+
+
+class AlphaDropout(Dropout):
+    """Drops and keeps mean and variance, in training only."""
+
+
+class GaussianNoise(Identity):
+    """Adds noise in training only."""
+
+    def __init__(self, stddev: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.stddev = float(stddev)
+
+
+class ActivityRegularization(Identity):
+    """Adds to the loss in training only."""
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.l1, self.l2 = float(l1), float(l2)
+
+
+class Reshape(Layer):
+    """Another shape, the batch left as it is; one extent of `target_shape` may be -1."""
+
+    def __init__(self, target_shape: TensorShape, **options: Any) -> None:
+        super().__init__(**options)
+        self.target_shape = tuple(-1 if d is None else int(d) for d in target_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "target_shape": self.target_shape}
+
+    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+        total = product(inputs.shape[1:])
+        known = product(tuple(d for d in self.target_shape if d >= 0)) or 1
+        if total is not None and (total % known or (-1 not in self.target_shape and total != known)):
+            raise self.unsupported(f"{inputs.shape[1:]} does not fit {self.target_shape}", "correct target_shape")
+        free = total // known if total is not None else None
+        shape = tuple(free if d < 0 else d for d in self.target_shape)
+        if None in shape:
+            return b.reshape(inputs, [b.extent(inputs, 0), *self.target_shape], (inputs.shape[0], *shape))
+        return b.reshape(inputs, [-1, *(d for d in shape if d is not None)], (inputs.shape[0], *shape))
+
+
+class Flatten(Layer):
+    """(B, ...) to (B, all the rest)."""
+
+    def __init__(self, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.data_format = data_format
+
+    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+        x = inputs
+        if self.data_format == "channels_first" and x.rank > 2:
+            x = b.transpose(x, (0, *range(2, x.rank), 1))
+        total = product(x.shape[1:])
+        if total is None:
+            return b.reshape(x, [b.extent(x, 0), -1], (x.shape[0], None))
+        return b.reshape(x, [-1, total], (x.shape[0], total))
+
+
+class Permute(Layer):
+    """Axes in another order; `dims` counts from 1, the batch stays first."""
+
+    def __init__(self, dims: TensorShape, **options: Any) -> None:
+        super().__init__(**options)
+        self.dims = tuple(int(d or 0) for d in dims)
+
+    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+        if sorted(self.dims) != list(range(1, inputs.rank)):
+            raise self.unsupported(f"dims={self.dims} for an input of shape {inputs.shape}", "name every axis once")
+        return b.transpose(inputs, (0, *self.dims)).with_mask(None)
+
+
+class RepeatVector(Layer):
+    """(B, F) to (B, n, F)."""
+
+    def __init__(self, n: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.n = int(n)
+
+    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+        if inputs.rank != 2:
+            raise self.unsupported(f"its input has shape {inputs.shape}", "it needs (batch, features)")
+        wide = b.unsqueeze(inputs, 1)
+        return b.op("Tile", [wide, b.ints(1, self.n, 1)], (inputs.shape[0], self.n, inputs.shape[1]))

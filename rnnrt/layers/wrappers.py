@@ -1,0 +1,153 @@
+"""Bidirectional and TimeDistributed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnnrt.layers.base import GraphBuilder, Layer, Tensor
+from rnnrt.layers.recurrent import RNN, recur, split_call
+
+MERGE_MODES = ("concat", "sum", "mul", "ave", None)
+_REDUCTIONS = {"sum": "ReduceSum", "ave": "ReduceMean", "mul": "ReduceProd"}
+
+
+class Bidirectional(Layer):
+    """A recurrent layer forwards and another backwards, both over the same steps.
+
+    Parameters
+    ----------
+    layer : RNN
+        The forward layer.
+    merge_mode : {"concat", "sum", "mul", "ave", None}
+        None gives both outputs.
+    backward_layer : RNN
+        Walks the other way; with its own weights.
+    """
+
+    supports_masking = True
+
+    def __init__(self, layer: RNN, merge_mode: str | None = "concat", *, backward_layer: RNN, **options: Any) -> None:
+        super().__init__(**options)
+        self.forward_layer, self.backward_layer, self.merge_mode = layer, backward_layer, merge_mode
+        if merge_mode not in MERGE_MODES:
+            raise self.unsupported(f"merge_mode={merge_mode!r}", f"use one of {MERGE_MODES}")
+        for inner in (layer, backward_layer):
+            if not isinstance(inner, RNN):
+                raise self.unsupported(f"wraps a {type(inner).__name__}", "wrap LSTM, GRU, SimpleRNN or RNN")
+            # Keras forces this on both layers.
+            inner.zero_output_for_mask = inner.return_sequences
+        if layer.go_backwards == backward_layer.go_backwards:
+            raise self.unsupported("both layers walk the same way", "give one go_backwards=True")
+        if layer.return_sequences != backward_layer.return_sequences:
+            raise self.unsupported("return_sequences differs between its layers", "make them equal")
+
+    def sublayers(self) -> dict[str, Layer | list[Layer]]:
+        return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "merge_mode": self.merge_mode}
+
+    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, initial_state: Any = None, **kwargs: Any) -> Any:
+        forward, backward = self.forward_layer, self.backward_layer
+        x, states, mask = split_call(self, inputs, initial_state, mask)
+        half = len(states) // 2
+        if self._is_one_operator():
+            merged, finals = self._fused(b, x, states, mask)
+        else:
+            y1, last1, finals1 = forward.run(b, x, states[:half], mask)
+            y2, last2, finals2 = backward.run(b, x, states[half:], mask)
+            if forward.return_sequences and forward.go_backwards:
+                # Keras turns the second layer's output round, whichever that is.
+                y1, y2 = b.flip(y1, 1), b.flip(y2, 1)
+            pair = [y1, y2] if forward.return_sequences else [last1, last2]
+            merged, finals = self._merge_pair(b, pair), [*finals1, *finals2]
+        result = [y.with_mask(mask) if forward.return_sequences else y for y in merged]
+        if forward.return_state:
+            return [*result, *finals]
+        return result if len(result) > 1 else result[0]
+
+    def _is_one_operator(self) -> bool:
+        first, second = self.forward_layer, self.backward_layer
+        if len(first.cells) > 1 or len(second.cells) > 1 or first.go_backwards:
+            return False
+        a, c = first.cells[0], second.cells[0]
+        return a.op == c.op and a.units == c.units and a.ir_attributes() == c.ir_attributes()
+
+    def _fused(
+        self, b: GraphBuilder, x: Tensor, states: list[Tensor], mask: Tensor | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        layer = self.forward_layer
+        cells = [layer.cells[0], self.backward_layer.cells[0]]
+        if layer.stateful:
+            b.stateful.append(self.name)
+        if states and len(states) != 2 * cells[0].state_count:
+            raise self.unsupported(f"is called with {len(states)} initial states", f"it has {2 * cells[0].state_count}")
+        zero = layer.zero_output_for_mask
+        y, last = recur(b, self, cells, x, states, mask, "bidirectional", zero)
+        finals = [b.take(s, d, 1) for d in (0, 1) for s in last] if layer.return_state else []
+        if layer.return_sequences:
+            return self._merge_axis(b, y, 2), finals
+        if mask is not None and states:
+            ends = [b.take(b.take(y, -1 if d == 0 else 0, 1), d, 1) for d in (0, 1)]
+            return self._merge_pair(b, ends), finals
+        return self._merge_axis(b, last[0], 1), finals
+
+    def _merge_axis(self, b: GraphBuilder, y: Tensor, axis: int) -> list[Tensor]:
+        """Merge the two directions that lie along `axis`, the last but one."""
+        units = y.shape[-1]
+        if self.merge_mode == "concat":
+            assert units is not None
+            dims = [0] * axis + [2 * units]
+            return [b.reshape(y, dims, (*y.shape[:axis], 2 * units))]
+        if self.merge_mode is None:
+            return [b.take(y, d, axis) for d in (0, 1)]
+        return [b.reduce(_REDUCTIONS[self.merge_mode], y, [axis])]
+
+    def _merge_pair(self, b: GraphBuilder, pair: list[Tensor]) -> list[Tensor]:
+        if self.merge_mode is None:
+            return pair
+        first, second = pair
+        if self.merge_mode == "concat":
+            width = (first.shape[-1] or 0) + (second.shape[-1] or 0)
+            return [b.op("Concat", pair, (*first.shape[:-1], width), axis=first.rank - 1)]
+        merged = b.op("Mul" if self.merge_mode == "mul" else "Add", pair, first.shape)
+        if self.merge_mode == "ave":
+            merged = b.op("Mul", [merged, b.scalar(0.5, merged.dtype)], merged.shape)
+        return [merged]
+
+
+class TimeDistributed(Layer):
+    """A layer applied to every step of (B, T, ...)."""
+
+    supports_masking = True
+
+    def __init__(self, layer: Layer, **options: Any) -> None:
+        super().__init__(**options)
+        self.layer = layer
+
+    def sublayers(self) -> dict[str, Layer | list[Layer]]:
+        return {"layer": self.layer}
+
+    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, **kwargs: Any) -> Any:
+        x = inputs
+        if not isinstance(x, Tensor) or x.rank < 3:
+            raise self.unsupported("needs one input with a batch, a time and more axes", "reshape its input")
+        mask = mask or x.mask
+        steps = x.shape[1]
+        lead: list[int | str] = [-1, steps] if steps is not None else [b.extent(x, 0), b.extent(x, 1)]
+        inner_dims: list[int | str] = [d if d is not None else b.extent(x, k) for k, d in enumerate(x.shape) if k > 1]
+        inner = b.reshape(x, [-1, *inner_dims], (None, *x.shape[2:]))
+        if mask is not None and mask.rank > 2:
+            inner = inner.with_mask(b.reshape(mask, [-1, *inner_dims[: mask.rank - 2]], (None, *mask.shape[2:])))
+        elif mask is not None and isinstance(self.layer, (RNN, Bidirectional)):
+            raise self.unsupported("hands a mask over its steps to a recurrent layer", "drop the mask before it")
+        outputs = self.layer(b, inner)
+        if not isinstance(outputs, Tensor):
+            raise self.unsupported("its layer has several outputs", "wrap a layer of one output")
+        rest: list[int | str] = [
+            d if d is not None else b.extent(outputs, k + 1) for k, d in enumerate(outputs.shape[1:])
+        ]
+        if any(isinstance(d, str) for d in rest):
+            lead = [b.extent(x, 0), b.extent(x, 1)]
+        result = b.reshape(outputs, [*lead, *rest], (x.shape[0], steps, *outputs.shape[1:]))
+        return result.with_mask(mask)
