@@ -1,0 +1,66 @@
+"""The recurrent nodes' activations: ONNX's short forms written out in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+DEFAULT_ACTIVATIONS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
+
+_PARAMETERS: dict[str, tuple[float | None, float | None]] = {
+    "Relu": (None, None),
+    "Tanh": (None, None),
+    "Sigmoid": (None, None),
+    "Softsign": (None, None),
+    "Softplus": (None, None),
+    "Affine": (1.0, 0.0),
+    "LeakyRelu": (0.01, None),
+    "ThresholdedRelu": (1.0, None),
+    "ScaledTanh": (1.0, 1.0),
+    "HardSigmoid": (0.2, 0.5),
+    "Elu": (1.0, None),
+}
+"""alpha and beta by default; None where the function has no such parameter."""
+
+_NAMES = {name.lower(): name for name in _PARAMETERS}
+_DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+
+
+def expand_activations(op: str, attrs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Attributes with activations, alphas and betas at full length, and reasons why that is impossible.
+
+    ONNX lists alphas and betas only for those activations that have them, in their order; values that are missing
+    at the end take the function's default.
+    """
+    out, reasons = dict(attrs), []
+    direction = attrs.get("direction", "forward")
+    if direction not in _DIRECTIONS:
+        return out, [f"attribute direction={direction!r} is none of {list(_DIRECTIONS)}"]
+    defaults = DEFAULT_ACTIVATIONS[op] * _DIRECTIONS[direction]
+    given = tuple(attrs.get("activations") or defaults)
+    if len(given) != len(defaults):
+        reasons.append(f"attribute activations={list(given)} has {len(given)} entries; {direction} takes {len(defaults)}")
+    unknown = [name for name in given if name.lower() not in _NAMES]
+    if unknown:
+        reasons.append(f"attribute activations={list(given)}: {unknown} are not among {sorted(_PARAMETERS)}")
+    if reasons:
+        return out, reasons
+    names = tuple(_NAMES[name.lower()] for name in given)
+    out["activations"] = names
+    for k, key in enumerate(("activation_alpha", "activation_beta")):
+        values = list(attrs.get(key) or ())
+        takers = [name for name in names if _PARAMETERS[name][k] is not None]
+        if len(values) > len(takers):
+            if len(values) == len(names):  # one for each activation, used or not
+                out[key] = tuple(
+                    value if _PARAMETERS[name][k] is not None else 0.0 for name, value in zip(names, values, strict=True)
+                )
+                continue
+            reasons.append(f"attribute {key}={values} has {len(values)} values; {list(names)} take {len(takers)}")
+            continue
+        rest = iter(values)
+        out[key] = tuple(
+            0.0 if _PARAMETERS[name][k] is None else float(next(rest, _PARAMETERS[name][k]))  # type: ignore[arg-type]
+            for name in names
+        )
+    return out, reasons
