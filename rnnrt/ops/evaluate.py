@@ -67,8 +67,10 @@ def evaluate_node(
         if issubclass(operator, Control):
             return operator.interpret(node, inputs, lambda body, feeds: evaluate(body, feeds, dtype, scope))
         return operator.reference(node, inputs)
-    except RnnrtError:
-        raise
+    except RnnrtError as error:
+        if type(error) not in (RnnrtError, ShapeError) or " node " in str(error):
+            raise
+        raise type(error)(f"{node.label()}: {error}") from None
     except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
         shapes = [None if x is None else np.shape(x) for x in inputs]
         raise ShapeError(f"{node.label()}: {error}; its inputs have the shapes {shapes}") from error

@@ -112,7 +112,7 @@ class _Lowering:
         return len(self.tensors) - 1
 
     def _const(self, array: np.ndarray) -> int:
-        return self._new(TensorSpec(array.dtype, array.shape, array), "const", np.ascontiguousarray(array))
+        return self._new(TensorSpec(array.dtype, array.shape, array), "const", np.asarray(array, order="C"))
 
     def _view(self, source: int, spec: TensorSpec) -> int:
         """The memory of `source` under another shape."""

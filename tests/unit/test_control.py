@@ -97,7 +97,7 @@ def test_a_small_integer_that_decides_gets_plans_of_its_own(monkeypatch):
     for rate in [16000, 8000, 16000, *range(40)]:
         want = np.abs(np.tanh(X)) if rate == 16000 else np.exp(np.tanh(X))
         np.testing.assert_allclose(model(X, np.array(rate)), -want, rtol=1e-6)
-    assert {node.op for node in made[0].nodes} == {"Tanh", "Abs", "Neg"}
+    assert {node.op for node in made[0].nodes} - {"Identity"} == {"Tanh", "Abs", "Neg"}
     assert len(made) == rnnrt.runtime.session.MAX_VALUE_PLANS + 1
 
 
