@@ -90,7 +90,7 @@ def tensor_to_array(tensor: Any, folder: Path, where: str) -> np.ndarray:
             raise ModelFormatError(f"{where}: holds {array.size} values, shape {shape} needs {count}; the file is corrupt")
     if tensor.data_type == _BFLOAT16:
         array = (array.astype(np.uint32) << 16).view(np.float32)
-    return np.ascontiguousarray(array.astype(DTYPES[tensor.data_type], copy=False).reshape(shape))
+    return array.astype(DTYPES[tensor.data_type], copy=False).reshape(shape)
 
 
 def _typed_field(tensor: Any, stored: np.dtype, where: str) -> np.ndarray:

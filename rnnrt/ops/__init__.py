@@ -1,6 +1,6 @@
 """Operators, one file per family. Importing this package registers all of them."""
 
-from rnnrt.ops import control, conv, create, dense, elementwise, indexing, norm, recurrent, reduce, shape
+from rnnrt.ops import control, conv, create, dense, elementwise, indexing, norm, pool, recurrent, reduce, shape
 from rnnrt.ops.base import (
     REQUIRED,
     KernelCall,
@@ -29,6 +29,7 @@ __all__ = [
     "is_known",
     "norm",
     "operator_names",
+    "pool",
     "recurrent",
     "reduce",
     "register",
