@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.errors import RnnrtError, ShapeError
+from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
 from rnnrt.formats import read_model
+from rnnrt.formats.container import Vector, write_container
 from rnnrt.ir import Graph, Value
 from rnnrt.runtime import Session, Stream
 
@@ -104,6 +105,32 @@ class Model:
             raise ShapeError(f"unknown outputs {unknown}; the model gives {list(order)}")
         return [results[order[name]] for name in output_names]
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a .rnnrt file: the graph, its weights, and two recorded calls for `rnnrt verify`.
+
+        Raises
+        ------
+        ModelFormatError
+            The path ends in something other than .rnnrt.
+        OSError
+            The file cannot be written; what was there before is left as it was.
+        """
+        if os.path.splitext(os.fspath(path))[1] != ".rnnrt":
+            raise ModelFormatError(f"{os.fspath(path)}: models are saved as .rnnrt; give a path that ends so")
+        write_container(path, self.graph, self._recorded())
+
+    def _recorded(self) -> list[Vector]:
+        """Calls with made-up inputs; none where these do not suit the network."""
+        vectors = []
+        for seed, free in enumerate((1, 3)):
+            feeds = sample_inputs(self.inputs, free, seed)
+            try:
+                results = self.run(None, feeds)
+            except RnnrtError:
+                continue
+            vectors.append(Vector(feeds, {o.name: y for o, y in zip(self.outputs, results, strict=True)}))
+        return vectors
+
     def stream(self, batch_size: int = 1) -> Stream:
         """A stream of `batch_size` sequences, fed step by step; it owns its state, and the weights are shared.
 
@@ -113,6 +140,19 @@ class Model:
             The network cannot be streamed: it reads the sequence backwards, say.
         """
         return Stream(self.graph, batch_size, threads=self._threads)
+
+
+def sample_inputs(inputs: Sequence[TensorInfo], free: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
+    """Made-up inputs: normal floats, ones for integers and bools; every free extent is `free`."""
+    rng = np.random.default_rng(seed)
+    feeds = {}
+    for info in inputs:
+        shape = tuple(free if d is None else d for d in info.shape or ())
+        if info.dtype.kind == "f":
+            feeds[info.name] = rng.standard_normal(shape).astype(info.dtype)
+        else:
+            feeds[info.name] = np.ones(shape, info.dtype)
+    return feeds
 
 
 def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
