@@ -13,7 +13,7 @@ from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
 from rnnrt.formats import read_model
 from rnnrt.formats.container import Vector, write_container
 from rnnrt.ir import Graph, Value
-from rnnrt.runtime import Session, Stream
+from rnnrt.runtime import NodeInfo, Session, Stream, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,15 @@ class Model:
         if unknown:
             raise ShapeError(f"unknown outputs {unknown}; the model gives {list(order)}")
         return [results[order[name]] for name in output_names]
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that plans are made for."""
+        return self._session.target.isa
+
+    def describe(self, shapes: Mapping[str, tuple[int, ...]]) -> list[NodeInfo]:
+        """The nodes that run for these input shapes, with their operations and whether a kernel runs them."""
+        return describe(self._session, shapes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a .rnnrt file: the graph, its weights, and two recorded calls for `rnnrt verify`.

@@ -1,6 +1,7 @@
-"""Running plans: sessions and streams."""
+"""Running plans: sessions, streams, and what a network is made of."""
 
+from rnnrt.runtime.describe import NodeInfo, describe
 from rnnrt.runtime.session import Session
 from rnnrt.runtime.stream import Stream
 
-__all__ = ["Session", "Stream"]
+__all__ = ["NodeInfo", "Session", "Stream", "describe"]

@@ -1,0 +1,101 @@
+"""`rnnrt convert`: an ONNX or Keras file into rnnrt's own container."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.markup import escape
+from rich.progress import Progress
+
+from rnnrt.cli.common import count, info_rows, largest_difference, operators, parameters, recurrent_layers, say, say_json, shape_text
+from rnnrt.cli.common import JSON, console
+from rnnrt.errors import RnnrtError
+from rnnrt.models import Model, load, sample_inputs
+from rnnrt.ops.evaluate import evaluate
+
+TOLERANCE = 2e-5
+"""Largest difference to the float64 reference that still counts as the same result."""
+
+
+@click.command()
+@click.argument("source", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), help="Where to write; by default SOURCE with .rnnrt as its ending.")
+@click.option("--free", default=3, show_default=True, help="Extent of free axes in the comparison.")
+@click.option("--no-check", is_flag=True, help="Do not compare with the float64 reference.")
+@JSON
+def convert(source: str, output: str | None, free: int, no_check: bool, as_json: bool) -> None:
+    """Convert SOURCE (.onnx, .keras, .h5 or .rnnrt) to a .rnnrt file.
+
+    Prints what was read, what was recognised, and for each output the largest difference between the compiled result
+    and the float64 reference, on made-up inputs.
+    """
+    target = Path(output) if output else Path(source).with_suffix(".rnnrt")
+    steps = 2 if no_check else 3
+    with Progress(console=console(), transient=True, disable=as_json) as progress:
+        task = progress.add_task(f"reading {escape(source)}", total=steps)
+        model = load(source)
+        differences: dict[str, float] | None = None
+        progress.advance(task)
+        if not no_check:
+            progress.update(task, description="comparing with the reference")
+            differences = compare(model, free)
+            progress.advance(task)
+        progress.update(task, description=f"writing {escape(str(target))}")
+        model.save(target)
+        progress.advance(task)
+    graph = model.graph
+    if as_json:
+        say_json(
+            {
+                "source": source,
+                "target": str(target),
+                "metadata": dict(graph.metadata),
+                "inputs": info_rows(model.inputs),
+                "outputs": info_rows(model.outputs),
+                "parameters": parameters(graph),
+                "operators": dict(operators(graph)),
+                "recurrent": recurrent_layers(graph),
+                "largest_difference": differences,
+            }
+        )
+    else:
+        _report(source, model, target, differences)
+    if differences and max(differences.values()) > TOLERANCE:
+        raise RnnrtError(
+            f"the compiled result differs from the reference by {max(differences.values()):.1e}, more than {TOLERANCE:.0e}; "
+            "the file was written, but please report this with the model"
+        )
+
+
+def compare(model: Model, free: int, seed: int = 0) -> dict[str, float]:
+    """Largest difference between the plan and the float64 reference, by output.
+
+    Raises `RnnrtError` where made-up inputs do not suit the network.
+    """
+    feeds = sample_inputs(model.inputs, free, seed)
+    got = model.run(None, feeds)
+    want = evaluate(model.graph, feeds, np.float64)
+    return {o.name: largest_difference(a, b) for o, a, b in zip(model.outputs, got, want, strict=True)}
+
+
+def _report(source: str, model: Model, target: Path, differences: dict[str, float] | None) -> None:
+    graph = model.graph
+    facts = ", ".join(f"{key} {value}" for key, value in graph.metadata.items())
+    say(f"[bold]read[/] {escape(source)}" + (f" ({escape(facts)})" if facts else ""))
+    for word, infos in (("input", model.inputs), ("output", model.outputs)):
+        for info in infos:
+            say(f"  {word} {escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
+    say(f"  {count(parameters(graph))} parameters in {sum(operators(graph).values())} nodes")
+    say("[bold]recognised[/]")
+    for line in recurrent_layers(graph):
+        say(f"  {line}")
+    rest = ", ".join(f"{op} {n}" if n > 1 else op for op, n in sorted(operators(graph).items()))
+    say(f"  operators: {rest}")
+    if differences is not None:
+        say("[bold]compared[/] with the float64 reference on made-up inputs")
+        for name, difference in differences.items():
+            colour = "green" if difference <= TOLERANCE else "red"
+            say(f"  {escape(name)}: largest difference [{colour}]{difference:.1e}[/]")
+    say(f"[bold]wrote[/] {escape(str(target))}, {count(target.stat().st_size)}B")
