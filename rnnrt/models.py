@@ -72,7 +72,7 @@ class Model:
         return results[0] if len(results) == 1 else tuple(results)
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[np.ndarray]:
-        """onnxruntime's calling convention.
+        """Onnxruntime's calling convention.
 
         Parameters
         ----------

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rnnrt.cli.common import JSON, MODEL, console, quantiles, say, say_json, shape_text, stopwatch
+from rnnrt.errors import RnnrtError
 from rnnrt.formats import kind_of
 from rnnrt.models import load, sample_inputs
 
@@ -26,10 +27,21 @@ def bench(model: str, batch: int, steps: int, seconds: float, threads: int | Non
     """Time MODEL on made-up inputs; beside onnxruntime where that is installed and the file is ONNX."""
     loaded = load(model, threads=threads)
     infos = [
-        type(i)(i.name, i.dtype, tuple((batch if k == 0 else steps) if d is None else d for k, d in enumerate(i.shape or ())))
+        type(i)(
+            i.name,
+            i.dtype,
+            tuple((batch if k == 0 else steps) if d is None else d for k, d in enumerate(i.shape or ())),
+        )
         for i in loaded.inputs
     ]
     feeds = sample_inputs(infos)
+    try:
+        loaded.run(None, feeds)
+    except RnnrtError as error:
+        shapes = ", ".join(f"{i.name} {shape_text(i.shape)}" for i in infos)
+        raise RnnrtError(
+            f"made-up inputs {shapes} do not suit the model; choose --batch and --steps: {error}"
+        ) from None
     calls: dict[str, Callable[[], Any]] = {"rnnrt": lambda: loaded.run(None, feeds)}
     if kind_of(model) == "onnx" and importlib.util.find_spec("onnxruntime"):
         calls["onnxruntime"] = _onnxruntime(model, feeds, threads)

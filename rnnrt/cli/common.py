@@ -120,4 +120,7 @@ def stopwatch(call: Callable[[], Any], seconds: float = 1.0, least: int = 20) ->
 def quantiles(times: list[float]) -> dict[str, float]:
     """Median and 99th percentile, in microseconds."""
     ordered = sorted(times)
-    return {"p50_us": statistics.median(ordered) * 1e6, "p99_us": ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)] * 1e6}
+    return {
+        "p50_us": statistics.median(ordered) * 1e6,
+        "p99_us": ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)] * 1e6,
+    }

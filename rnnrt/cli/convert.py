@@ -9,8 +9,19 @@ import numpy as np
 from rich.markup import escape
 from rich.progress import Progress
 
-from rnnrt.cli.common import count, info_rows, largest_difference, operators, parameters, recurrent_layers, say, say_json, shape_text
-from rnnrt.cli.common import JSON, console
+from rnnrt.cli.common import (
+    JSON,
+    console,
+    count,
+    info_rows,
+    largest_difference,
+    operators,
+    parameters,
+    recurrent_layers,
+    say,
+    say_json,
+    shape_text,
+)
 from rnnrt.errors import RnnrtError
 from rnnrt.models import Model, load, sample_inputs
 from rnnrt.ops.evaluate import evaluate

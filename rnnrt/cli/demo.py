@@ -49,7 +49,9 @@ def demo(plot: str | None, seconds: float, as_json: bool) -> None:
                 f"largest difference to the stored outputs {difference:.1e}"
             )
         if not difference <= TOLERANCE:
-            raise RnnrtError(f"{name}: outputs differ from the stored ones by {difference:.1e}, more than {TOLERANCE:.0e}")
+            raise RnnrtError(
+                f"{name}: outputs differ from the stored ones by {difference:.1e}, more than {TOLERANCE:.0e}"
+            )
     model = models["digits.keras"]
     figures["times"] = _times(model, pictures, seconds)
     if as_json:
@@ -87,7 +89,10 @@ def _times(model: Model, pictures: np.ndarray, seconds: float) -> dict[str, dict
         rows = BATCH if job.startswith("batch") else 1
         for engine, call in engines.items():
             times = stopwatch(call, seconds)
-            results.setdefault(job, {})[engine] = {**quantiles(times), "rows_per_second": rows * len(times) / sum(times)}
+            results.setdefault(job, {})[engine] = {
+                **quantiles(times),
+                "rows_per_second": rows * len(times) / sum(times),
+            }
     return results
 
 
@@ -106,7 +111,11 @@ def _table(times: dict[str, dict[str, Any]]) -> None:
     for job, engines in times.items():
         for engine, figures in engines.items():
             table.add_row(
-                job, engine, f"{figures['p50_us']:.1f}", f"{figures['p99_us']:.1f}", f"{figures['rows_per_second']:,.0f}"
+                job,
+                engine,
+                f"{figures['p50_us']:.1f}",
+                f"{figures['p99_us']:.1f}",
+                f"{figures['rows_per_second']:,.0f}",
             )
     console().print(table)
     if not any("onnxruntime" in engines for engines in times.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 
 import click
@@ -56,10 +57,13 @@ def inspect(model: str, free: int, nodes: bool, as_json: bool) -> None:
             say(f"  {word} {escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
     for line in recurrent_layers(graph):
         say(f"  {line}")
-    say(f"  {count(parameters(graph))} parameters; {count(flops)} floating point operations a run with free axes of {free}")
+    say(
+        f"  {count(parameters(graph))} parameters; {count(flops)} floating point operations a run with free axes of {free}"
+    )
     say(f"  {len(rows)} nodes after folding, {len(rows) - len(hosted)} native on {loaded.isa}")
-    for row in hosted:
-        say(f"  runs as numpy: {escape(row.label)}")
+    if hosted:
+        kinds = Counter(row.op for row in hosted)
+        say("  run as numpy: " + ", ".join(f"{op} {n}" if n > 1 else op for op, n in sorted(kinds.items())))
     if nodes:
         table = Table("node", "output", "FLOP", "runs")
         for row in rows:

@@ -45,7 +45,9 @@ def draw_digit(model: Model, pictures: np.ndarray, labels: np.ndarray, path: Pat
             str(digit), (peak + 1, steps[peak, digit]), xytext=(0, 4), textcoords="offset points",
             color=f"C{digit}", ha="center", fontweight="bold",
         )  # fmt: skip
-    right.set(xlabel="rows seen", ylabel="probability", ylim=(0, 1.1), xticks=range(1, 9), title="what the network thinks")
+    right.set(
+        xlabel="rows seen", ylabel="probability", ylim=(0, 1.1), xticks=range(1, 9), title="what the network thinks"
+    )
     right.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     plt.close(figure)

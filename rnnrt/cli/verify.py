@@ -34,11 +34,16 @@ def verify(model: str, tolerance: float, as_json: bool) -> None:
         checks = list(compare(loaded, 3).items())
     worst = max(difference for _, difference in checks)
     if as_json:
-        say_json({"recorded": recorded, "differences": dict(checks), "tolerance": tolerance, "passed": worst <= tolerance})
+        say_json(
+            {"recorded": recorded, "differences": dict(checks), "tolerance": tolerance, "passed": worst <= tolerance}
+        )
     else:
         for name, difference in checks:
             say(f"{escape(name)}: largest difference {difference:.1e}")
     if not worst <= tolerance:
         raise RnnrtError(f"{model}: results differ by {worst:.1e}, more than {tolerance:.0e}")
     if not as_json:
-        say("[green]verified[/]: " + ("recorded calls were replayed" if recorded else "plan and float64 reference agree"))
+        say(
+            "[green]verified[/]: "
+            + ("recorded calls were replayed" if recorded else "plan and float64 reference agree")
+        )

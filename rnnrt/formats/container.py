@@ -80,7 +80,9 @@ def read_container(path: str | os.PathLike[str]) -> Graph:
     reader = _Unpacker(str(path), arrays)
     graph = reader.graph(document.get("graph"))
     if reader.unknown:
-        raise UnsupportedModelError(str(path), [f"operator {op}: not known to this version" for op in sorted(reader.unknown)])
+        raise UnsupportedModelError(
+            str(path), [f"operator {op}: not known to this version" for op in sorted(reader.unknown)]
+        )
     return graph
 
 
@@ -204,7 +206,9 @@ class _Unpacker:
 
     def expect(self, value: Any, kind: type | tuple[type, ...], what: str) -> Any:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-            raise ModelFormatError(f"{self.source}: {what} is {value!r:.60}, which is not valid; convert the model again")
+            raise ModelFormatError(
+                f"{self.source}: {what} is {value!r:.60}, which is not valid; convert the model again"
+            )
         return value
 
     def array(self, key: Any) -> np.ndarray:

@@ -87,7 +87,11 @@ class _Reader:
         if not OLDEST_OPSET <= version <= newest:
             self.reasons.append(
                 f"opset {version}: versions {OLDEST_OPSET} to {newest} can be read; "
-                + ("convert it with onnx.version_converter" if version < OLDEST_OPSET else "install a newer onnx package")
+                + (
+                    "convert it with onnx.version_converter"
+                    if version < OLDEST_OPSET
+                    else "install a newer onnx package"
+                )
             )
         try:
             graph = _GraphReader(self, {}, self.opsets, self.source).read(self.proto.graph)
@@ -114,7 +118,9 @@ class _Reader:
 class _GraphReader:
     """Reads one graph or body; `scope` maps the file's names of the enclosing graphs to the IR's."""
 
-    def __init__(self, model: _Reader, scope: Mapping[str, str], opsets: Mapping[str, int], place: str, depth: int = 0) -> None:
+    def __init__(
+        self, model: _Reader, scope: Mapping[str, str], opsets: Mapping[str, int], place: str, depth: int = 0
+    ) -> None:
         if depth > _MAX_DEPTH:
             raise ModelFormatError(f"{model.source}: graphs are nested more than {_MAX_DEPTH} deep")
         self.model, self.scope, self.opsets, self.place, self.depth = model, dict(scope), opsets, place, depth
@@ -238,7 +244,7 @@ class _GraphReader:
     def inline(self, function: Any, call: Any, inputs: list[str], label: str) -> None:
         """Put a function's nodes in the place of its call."""
         inner_scope = dict(zip(function.input, inputs, strict=False))
-        inner_scope.update({name: "" for name in function.input[len(inputs) :]})
+        inner_scope.update(dict.fromkeys(function.input[len(inputs) :], ""))
         opsets = {("" if o.domain in _ONNX_DOMAINS else o.domain): int(o.version) for o in function.opset_import}
         body = _GraphReader(self.model, inner_scope, {**self.opsets, **opsets}, f"{label}", self.depth + 1)
         given = {a.name: a for a in call.attribute}
@@ -305,7 +311,7 @@ def _reads(node: Any) -> Iterator[str]:
     """Names that a node or its bodies read, bodies' own names included."""
     yield from (name for name in node.input if name)
     for attribute in node.attribute:
-        for body in ([attribute.g] if attribute.HasField("g") else []):
+        for body in [attribute.g] if attribute.HasField("g") else []:
             inner = {name for item in body.node for name in item.output} | {v.name for v in body.input}
             inner |= {t.name for t in body.initializer}
             for item in body.node:

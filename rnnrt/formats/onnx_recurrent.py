@@ -39,7 +39,9 @@ def expand_activations(op: str, attrs: Mapping[str, Any]) -> tuple[dict[str, Any
     defaults = DEFAULT_ACTIVATIONS[op] * _DIRECTIONS[direction]
     given = tuple(attrs.get("activations") or defaults)
     if len(given) != len(defaults):
-        reasons.append(f"attribute activations={list(given)} has {len(given)} entries; {direction} takes {len(defaults)}")
+        reasons.append(
+            f"attribute activations={list(given)} has {len(given)} entries; {direction} takes {len(defaults)}"
+        )
     unknown = [name for name in given if name.lower() not in _NAMES]
     if unknown:
         reasons.append(f"attribute activations={list(given)}: {unknown} are not among {sorted(_PARAMETERS)}")
@@ -53,7 +55,8 @@ def expand_activations(op: str, attrs: Mapping[str, Any]) -> tuple[dict[str, Any
         if len(values) > len(takers):
             if len(values) == len(names):  # one for each activation, used or not
                 out[key] = tuple(
-                    value if _PARAMETERS[name][k] is not None else 0.0 for name, value in zip(names, values, strict=True)
+                    value if _PARAMETERS[name][k] is not None else 0.0
+                    for name, value in zip(names, values, strict=True)
                 )
                 continue
             reasons.append(f"attribute {key}={values} has {len(values)} values; {list(names)} take {len(takers)}")

@@ -87,7 +87,9 @@ def tensor_to_array(tensor: Any, folder: Path, where: str) -> np.ndarray:
     else:
         array = _typed_field(tensor, stored, where)
         if array.size != count:
-            raise ModelFormatError(f"{where}: holds {array.size} values, shape {shape} needs {count}; the file is corrupt")
+            raise ModelFormatError(
+                f"{where}: holds {array.size} values, shape {shape} needs {count}; the file is corrupt"
+            )
     if tensor.data_type == _BFLOAT16:
         array = (array.astype(np.uint32) << 16).view(np.float32)
     return array.astype(DTYPES[tensor.data_type], copy=False).reshape(shape)

@@ -100,7 +100,11 @@ def _pad(node: RawNode, opset: int, to: Emitter) -> None:
     if opset < 11:
         pads = _move(node, "pads" if "pads" in node.attrs else "paddings", to)
         value = node.attrs.pop("value", 0.0)
-        node.inputs = [node.inputs[0], pads, to.constant(np.float32(value), f"{node.outputs[0]}.value") if value else ""]
+        node.inputs = [
+            node.inputs[0],
+            pads,
+            to.constant(np.float32(value), f"{node.outputs[0]}.value") if value else "",
+        ]
     _keep(node, to)
 
 

@@ -33,11 +33,15 @@ class MatMul(Operator):
         if a.shape is None or b.shape is None:
             return [TensorSpec(dtype, None)]
         if not a.shape or not b.shape:
-            raise ShapeError(f"{node.label()}: shapes {a.shape} and {b.shape}: scalars cannot be multiplied as matrices")
+            raise ShapeError(
+                f"{node.label()}: shapes {a.shape} and {b.shape}: scalars cannot be multiplied as matrices"
+            )
         left = a.shape if len(a.shape) > 1 else (1, *a.shape)
         right = b.shape if len(b.shape) > 1 else (*b.shape, 1)
         if not fits(left[-1], right[-2]):
-            raise ShapeError(f"{node.label()}: shapes {a.shape} and {b.shape} do not fit: {left[-1]} is not {right[-2]}")
+            raise ShapeError(
+                f"{node.label()}: shapes {a.shape} and {b.shape} do not fit: {left[-1]} is not {right[-2]}"
+            )
         shape: tuple[Dim, ...] = broadcast_shapes(node, [left[:-2], right[:-2]]) or ()
         shape += (left[-2],) if len(a.shape) > 1 else ()
         shape += (right[-1],) if len(b.shape) > 1 else ()

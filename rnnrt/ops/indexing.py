@@ -18,7 +18,9 @@ def in_range(node: Node, indices: np.ndarray, extent: int) -> np.ndarray:
     """Indices counted from the front. Raises `ShapeError` when one lies outside [-extent, extent)."""
     outside = (indices < -extent) | (indices >= extent)
     if np.any(outside):
-        raise ShapeError(f"{node.label()}: index {indices[outside].ravel()[0]} is out of range for an extent of {extent}")
+        raise ShapeError(
+            f"{node.label()}: index {indices[outside].ravel()[0]} is out of range for an extent of {extent}"
+        )
     return np.where(indices < 0, indices + extent, indices)
 
 
@@ -80,9 +82,9 @@ class Slice(Operator):
                 shape[axis] = cls._bounds(cut_, extent)[1]
             elif cut_.start == 0 and cut_.stop >= 2**31 - 1 and cut_.step == 1:
                 pass  # all of it
-            elif cut_.start == -1 and cut_.step == 1 and cut_.stop >= 2**31 - 1:
-                shape[axis] = 1
-            elif cut_.start == 0 and cut_.stop == 1 and cut_.step == 1:
+            elif (cut_.start == -1 and cut_.step == 1 and cut_.stop >= 2**31 - 1) or (
+                cut_.start == 0 and cut_.stop == 1 and cut_.step == 1
+            ):
                 shape[axis] = 1
             elif cut_.step == -1 and cut_.start == -1 and cut_.stop <= -(2**31) + 1:
                 pass

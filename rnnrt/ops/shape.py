@@ -78,7 +78,9 @@ class Reshape(View):
                 if x.shape is None:
                     shape.append(None)
                 elif at >= len(x.shape):
-                    raise ShapeError(f"{node.label()}: extent 0 at axis {at} copies an axis that {x.shape} does not have")
+                    raise ShapeError(
+                        f"{node.label()}: extent 0 at axis {at} copies an axis that {x.shape} does not have"
+                    )
                 else:
                     shape.append(x.shape[at])
             else:
@@ -114,7 +116,9 @@ def _rest(node: Node, source: Shape, shape: Sequence[Dim], hole: int) -> Dim:
     if free:
         return free[0] if len(free) == 1 and known == other else None
     if other == 0 or known % other:
-        raise ShapeError(f"{node.label()}: {source} does not divide into {tuple(shape[:hole])} and {tuple(shape[hole + 1 :])}")
+        raise ShapeError(
+            f"{node.label()}: {source} does not divide into {tuple(shape[:hole])} and {tuple(shape[hole + 1 :])}"
+        )
     return known // other
 
 
@@ -318,7 +322,9 @@ class Split(Operator):
             each = -(-extent // (cls.attr(node, "num_outputs") or count))
             sizes = [min(each, max(extent - each * k, 0)) for k in range(count)]
         if len(sizes) != count or sum(sizes) != extent or min(sizes, default=0) < 0:
-            raise ShapeError(f"{node.label()}: pieces {list(sizes)} for {count} outputs do not make up an extent of {extent}")
+            raise ShapeError(
+                f"{node.label()}: pieces {list(sizes)} for {count} outputs do not make up an extent of {extent}"
+            )
         return list(sizes)
 
     @classmethod

@@ -43,7 +43,9 @@ class Window:
         auto = node.attrs.get("auto_pad", "NOTSET")
         if auto not in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"):
             raise ShapeError(f"{node.label()}: auto_pad {auto!r} is not known")
-        return cls(tuple(kernel), given["strides"], given["dilations"], pads, auto, bool(node.attrs.get("ceil_mode", 0)))
+        return cls(
+            tuple(kernel), given["strides"], given["dilations"], pads, auto, bool(node.attrs.get("ceil_mode", 0))
+        )
 
     @property
     def spans(self) -> tuple[int, ...]:
@@ -72,8 +74,10 @@ class Window:
             if not isinstance(extent, int):
                 same = self.auto_pad.startswith("SAME") and stride == 1
                 flat = span == 1 and stride == 1 and not (self.pads[axis] or self.pads[len(self.kernel) + axis])
-                keeps = self.auto_pad == "NOTSET" and stride == 1 and (
-                    self.pads[axis] + self.pads[len(self.kernel) + axis] == span - 1
+                keeps = (
+                    self.auto_pad == "NOTSET"
+                    and stride == 1
+                    and (self.pads[axis] + self.pads[len(self.kernel) + axis] == span - 1)
                 )
                 result.append(extent if same or flat or keeps else None)
                 continue

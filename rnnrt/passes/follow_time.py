@@ -18,14 +18,78 @@ from rnnrt.ops import TensorSpec
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 _ELEMENTWISE = frozenset(
-    "Add Sub Mul Div Pow Sqrt Neg Log Exp Abs Clip Relu Sigmoid Tanh Erf Elu LeakyRelu Softsign Softplus HardSigmoid "
-    "PRelu Gelu Reciprocal Mod Min Max Floor Ceil Round Sign Cast Where Equal Less Greater LessOrEqual GreaterOrEqual "
-    "And Or Not Identity Selu ThresholdedRelu HardSwish Mish Swish Sin Cos Sum Mean Xor IsNaN".split()
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Sqrt",
+        "Neg",
+        "Log",
+        "Exp",
+        "Abs",
+        "Clip",
+        "Relu",
+        "Sigmoid",
+        "Tanh",
+        "Erf",
+        "Elu",
+        "LeakyRelu",
+        "Softsign",
+        "Softplus",
+        "HardSigmoid",
+        "PRelu",
+        "Gelu",
+        "Reciprocal",
+        "Mod",
+        "Min",
+        "Max",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Sign",
+        "Cast",
+        "Where",
+        "Equal",
+        "Less",
+        "Greater",
+        "LessOrEqual",
+        "GreaterOrEqual",
+        "And",
+        "Or",
+        "Not",
+        "Identity",
+        "Selu",
+        "ThresholdedRelu",
+        "HardSwish",
+        "Mish",
+        "Swish",
+        "Sin",
+        "Cos",
+        "Sum",
+        "Mean",
+        "Xor",
+        "IsNaN",
+    ]
 )
-_KEEPS_TIME = frozenset("Transpose Reshape Squeeze Unsqueeze Flatten Split Expand Tile".split())
+_KEEPS_TIME = frozenset(["Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Split", "Expand", "Tile"])
 _REDUCTIONS = frozenset(
-    "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSumExp "
-    "ReduceLogSum ArgMax ArgMin TopK".split()
+    [
+        "ReduceMean",
+        "ReduceSum",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceSumSquare",
+        "ReduceLogSumExp",
+        "ReduceLogSum",
+        "ArgMax",
+        "ArgMin",
+        "TopK",
+    ]
 )
 _ALONG_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Concat": 0, "ArgMax": 0, "ArgMin": 0, "TopK": -1}
 """Operators that mix the elements along the axis of their attribute, with its default."""
@@ -135,8 +199,10 @@ def _conv(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec
     kernel = specs[node.inputs[1]].shape or ()
     strides = node.attrs.get("strides") or (1,) * len(kernel)
     pads = node.attrs.get("pads") or (0,)
-    return kept and set(carried) == {0} and (
-        axis == 0 or (axis >= 2 and kernel[axis] == 1 and strides[axis - 2] == 1 and not any(pads))
+    return (
+        kept
+        and set(carried) == {0}
+        and (axis == 0 or (axis >= 2 and kernel[axis] == 1 and strides[axis - 2] == 1 and not any(pads)))
     )
 
 

@@ -96,7 +96,10 @@ def tampered(path: Path, change) -> None:
         (lambda d: d["graph"]["constants"].update(shape="t99"), "tensor 't99' is missing"),
         (lambda d: d["graph"]["inputs"][0].update(dtype="object"), "dtype object"),
         (lambda d: d["graph"]["inputs"][0].update(shape=[-1, 2]), "negative"),
-        (lambda d: d["graph"]["nodes"][1]["attrs"].update(evil=1), r"LeakyRelu node 'l' has unknown attributes \['evil'\]"),
+        (
+            lambda d: d["graph"]["nodes"][1]["attrs"].update(evil=1),
+            r"LeakyRelu node 'l' has unknown attributes \['evil'\]",
+        ),
         (lambda d: d["graph"]["nodes"][1]["attrs"].update(alpha={"code": "1"}), "attribute"),
         (lambda d: d["graph"]["nodes"][1].update(inputs="b"), "inputs is 'b'"),
     ],

@@ -49,7 +49,7 @@ def rnnrt_engine(cell: Cell, threads: int) -> Run:
 
 
 def onnxruntime_engine(cell: Cell, threads: int) -> Run:
-    """onnxruntime's CPU provider."""
+    """Onnxruntime's CPU provider."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -60,7 +60,7 @@ def onnxruntime_engine(cell: Cell, threads: int) -> Run:
 
 
 def torch_engine(cell: Cell, threads: int) -> Run:
-    """torch under inference_mode; its gates come in another order."""
+    """Torch under inference_mode; its gates come in another order."""
     import torch
 
     gates = GATES[cell.kind]

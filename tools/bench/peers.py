@@ -1,8 +1,8 @@
 """Measure rnnrt beside its peers, interleaved in one run, and compare all outputs.
 
-    python tools/bench/peers.py                     the whole grid
-    python tools/bench/peers.py --match "T=100 B=1" --json out.json
-    python tools/bench/peers.py --tiny              correctness only, as CI runs it
+python tools/bench/peers.py                     the whole grid
+python tools/bench/peers.py --match "T=100 B=1" --json out.json
+python tools/bench/peers.py --tiny              correctness only, as CI runs it
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cells import TINY, Cell, cells  # noqa: E402
-from engines import ENGINES, Run, installed  # noqa: E402
+from cells import TINY, Cell, cells
+from engines import ENGINES, Run, installed
 
 TOLERANCE = 2e-5
 ROUNDS = 7
