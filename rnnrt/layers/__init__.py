@@ -20,17 +20,20 @@ from rnnrt.layers.core import (
     Reshape,
     SpatialDropout1D,
 )
+from rnnrt.layers.network import Call, InputSpec, Network, Ref
 from rnnrt.layers.recurrent import GRU, LSTM, RNN, CuDNNGRU, CuDNNLSTM, SimpleRNN
 from rnnrt.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
     "GRU",
+    "LAYERS",
     "LSTM",
     "RNN",
     "Activation",
     "ActivityRegularization",
     "AlphaDropout",
     "Bidirectional",
+    "Call",
     "CuDNNGRU",
     "CuDNNLSTM",
     "Dense",
@@ -43,10 +46,13 @@ __all__ = [
     "GraphBuilder",
     "Identity",
     "InputLayer",
+    "InputSpec",
     "LSTMCell",
     "Layer",
     "Masking",
+    "Network",
     "Permute",
+    "Ref",
     "RepeatVector",
     "Reshape",
     "SimpleRNN",
@@ -56,3 +62,38 @@ __all__ = [
     "Tensor",
     "TimeDistributed",
 ]
+
+LAYERS: dict[str, type[Layer]] = {
+    cls.__name__: cls
+    for cls in (
+        Activation,
+        ActivityRegularization,
+        AlphaDropout,
+        Bidirectional,
+        CuDNNGRU,
+        CuDNNLSTM,
+        Dense,
+        Dropout,
+        Embedding,
+        Flatten,
+        GRU,
+        GRUCell,
+        GaussianDropout,
+        GaussianNoise,
+        Identity,
+        InputLayer,
+        LSTM,
+        LSTMCell,
+        Masking,
+        Permute,
+        RNN,
+        RepeatVector,
+        Reshape,
+        SimpleRNN,
+        SimpleRNNCell,
+        SpatialDropout1D,
+        StackedRNNCells,
+        TimeDistributed,
+    )
+}
+"""Keras's class name to the class."""

@@ -291,15 +291,15 @@ class Layer:
         """The arguments that make an equal layer."""
         return {"name": self.name, "dtype": self.dtype.name, "trainable": self.trainable, **self.options}
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the layer's nodes.
 
         Parameters
         ----------
         b : GraphBuilder
         inputs : Tensor or list of Tensor
-        **kwargs
-            The call's other arguments by Keras's names, such as `initial_state` or `mask`.
+        *args, **kwargs
+            The call's other arguments in Keras's order and by its names, such as `initial_state` or `mask`.
 
         Returns
         -------
@@ -314,11 +314,11 @@ class Layer:
         """
         raise NotImplementedError(type(self).__name__)  # abstract
 
-    def __call__(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def __call__(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Build within the layer's name scope, with floating point inputs in the layer's dtype."""
         b.scope.append(self.name)
         try:
-            outputs = self.build(b, self.cast_inputs(b, inputs), **kwargs)
+            outputs = self.build(b, self.cast_inputs(b, inputs), *args, **kwargs)
         finally:
             b.scope.pop()
         if self.supports_masking and isinstance(inputs, Tensor) and isinstance(outputs, Tensor) and not outputs.mask:
@@ -334,7 +334,7 @@ class Layer:
         return inputs
 
     def walk(self) -> Iterator[Layer]:
-        """This layer and all inside it."""
+        """The layer itself and all inside it."""
         yield self
         for child in self.sublayers().values():
             for layer in child if isinstance(child, list) else [child]:
@@ -345,7 +345,9 @@ class Layer:
         if name not in self.weights:
             raise ModelFormatError(f"layer {self.name!r} ({type(self).__name__}): weight {name!r} is missing")
         found = self.weights[name]
-        fits = len(found.shape) == len(shape) and all(w is None or w == f for w, f in zip(shape, found.shape))
+        fits = len(found.shape) == len(shape) and all(
+            w is None or w == f for w, f in zip(shape, found.shape, strict=True)
+        )
         if not fits:
             raise ModelFormatError(
                 f"layer {self.name!r} ({type(self).__name__}): weight {name!r} has shape {tuple(found.shape)}, "

@@ -1,4 +1,4 @@
-"""Recurrent cells: the weights and activations of one step, as recurrent layers hold them. H units, I inputs, G gates."""
+"""Recurrent cells: weights and activations of one step, held by recurrent layers. H units, I inputs, G gates."""
 
 from __future__ import annotations
 

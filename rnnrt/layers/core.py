@@ -58,7 +58,7 @@ class Dense(Layer):
         config = {"units": self.units, "activation": self.activation, "use_bias": self.use_bias}
         return {**super().get_config(), **config}
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         kernel = b.weight(self, "kernel", lambda: self.array("kernel", (x.shape[-1], self.units)))
         operands: list[Tensor | str] = [x, kernel]
@@ -86,7 +86,7 @@ class Activation(Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation}
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return activate(b, inputs, self.activation)
 
 
@@ -107,7 +107,7 @@ class Embedding(Layer):
     def cast_inputs(self, b: GraphBuilder, inputs: Any) -> Any:
         return inputs
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         table = b.weight(self, "embeddings", lambda: self.array("embeddings", (self.input_dim, self.output_dim)))
         x = inputs if inputs.dtype.kind in "iu" else b.cast(inputs, np.dtype(np.int32))
         y = b.op("Gather", [table, x], (*x.shape, self.output_dim), self.dtype, axis=0)
@@ -127,7 +127,7 @@ class Masking(Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mask_value": self.mask_value}
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         same = b.op("Equal", [x, b.scalar(self.mask_value, x.dtype)], x.shape, np.dtype(bool))
         differs = b.cast(b.op("Not", [same], x.shape), x.dtype)
@@ -141,7 +141,7 @@ class Identity(Layer):
 
     supports_masking = True
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return inputs
 
 
@@ -194,7 +194,7 @@ class Reshape(Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "target_shape": self.target_shape}
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         total = product(inputs.shape[1:])
         known = product(tuple(d for d in self.target_shape if d >= 0)) or 1
         if total is not None and (total % known or (-1 not in self.target_shape and total != known)):
@@ -213,7 +213,7 @@ class Flatten(Layer):
         super().__init__(**options)
         self.data_format = data_format
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = inputs
         if self.data_format == "channels_first" and x.rank > 2:
             x = b.transpose(x, (0, *range(2, x.rank), 1))
@@ -230,7 +230,7 @@ class Permute(Layer):
         super().__init__(**options)
         self.dims = tuple(int(d or 0) for d in dims)
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if sorted(self.dims) != list(range(1, inputs.rank)):
             raise self.unsupported(f"dims={self.dims} for an input of shape {inputs.shape}", "name every axis once")
         return b.transpose(inputs, (0, *self.dims)).with_mask(None)
@@ -243,7 +243,7 @@ class RepeatVector(Layer):
         super().__init__(**options)
         self.n = int(n)
 
-    def build(self, b: GraphBuilder, inputs: Any, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if inputs.rank != 2:
             raise self.unsupported(f"its input has shape {inputs.shape}", "it needs (batch, features)")
         wide = b.unsqueeze(inputs, 1)

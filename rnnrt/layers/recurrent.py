@@ -69,7 +69,9 @@ class RNN(Layer):
         keys = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
         return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, initial_state: Any = None, **kwargs: Any) -> Any:
+    def build(
+        self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
         x, states, mask = split_call(self, inputs, initial_state, mask)
         outputs, last, finals = self.run(b, x, states, mask)
         if self.return_sequences:
@@ -92,11 +94,10 @@ class RNN(Layer):
         remaining = list(states)
         top = len(self.cells) - 1
         zero = self.zero_output_for_mask and mask is not None
+        direction = "reverse" if self.go_backwards else "forward"
         for k, cell in enumerate(self.cells):
             own, remaining = remaining[: cell.state_count], remaining[cell.state_count :]
-            x, last = recur(
-                b, self, [cell], x, own, mask, "reverse" if self.go_backwards else "forward", zero and k == top
-            )
+            x, last = recur(b, self, [cell], x, own, mask, direction, zero and k == top)
             x = b.squeeze(x, 2)
             last = [b.squeeze(s, 1) for s in last]
             finals += last
@@ -111,11 +112,11 @@ def split_call(layer: Layer, inputs: Any, initial_state: Any, mask: Any) -> tupl
 
     Keras 2 puts the states behind the sequence in one list.
     """
-    flat = list(flatten(inputs))
-    states = flat[1:] + [s for s in flatten(initial_state) if s is not None]
+    flat = flatten(inputs)
+    states = flat[1:] + flatten(initial_state)
     x = flat[0]
-    masks = [m for m in flatten(mask)]
-    found = masks[0] if masks and masks[0] is not None else x.mask
+    masks = flatten(mask)
+    found = masks[0] if masks else x.mask
     if x.rank != 3:
         raise layer.unsupported(f"its input has shape {x.shape}", "it needs (batch, time, features)")
     for state in states:
@@ -125,7 +126,7 @@ def split_call(layer: Layer, inputs: Any, initial_state: Any, mask: Any) -> tupl
 
 
 def flatten(value: Any) -> list[Any]:
-    """The leaves of nested lists."""
+    """The leaves of nested lists, without None."""
     if isinstance(value, (list, tuple)):
         return [leaf for item in value for leaf in flatten(item)]
     return [] if value is None else [value]
@@ -192,7 +193,7 @@ class _WithOwnCell(RNN):
     cell_arguments: ClassVar[tuple[str, ...]] = ("activation", "recurrent_activation", "use_bias")
 
     def __init__(self, units: int, *args: Any, **options: Any) -> None:
-        arguments = dict(zip(self.cell_arguments, args))
+        arguments = dict(zip(self.cell_arguments, args, strict=False))
         arguments.update({key: options.pop(key) for key in self.cell_arguments if key in options})
         shared = {key: options[key] for key in ("name", "dtype", "trainable") if key in options}
         super().__init__(self.cell_class(units, **arguments, **shared), **options)

@@ -47,7 +47,9 @@ class Bidirectional(Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "merge_mode": self.merge_mode}
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, initial_state: Any = None, **kwargs: Any) -> Any:
+    def build(
+        self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
         forward, backward = self.forward_layer, self.backward_layer
         x, states, mask = split_call(self, inputs, initial_state, mask)
         half = len(states) // 2
@@ -128,7 +130,7 @@ class TimeDistributed(Layer):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"layer": self.layer}
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, **kwargs: Any) -> Any:
+    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = inputs
         if not isinstance(x, Tensor) or x.rank < 3:
             raise self.unsupported("needs one input with a batch, a time and more axes", "reshape its input")

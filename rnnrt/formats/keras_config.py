@@ -1,0 +1,312 @@
+"""Keras's configurations into layers: every argument is consumed or named among the reasons of a refusal."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
+from rnnrt.formats import keras_nodes
+from rnnrt.layers import LAYERS, Identity, InputLayer, InputSpec, Layer, Network, Ref
+from rnnrt.layers.operations import OPERATIONS, Operation
+
+MAX_DEPTH = 32
+"""How deep models and wrappers may nest."""
+
+_OWN_MODULES = {"keras", "tf_keras", "tensorflow", "builtins", "keras_core"}
+_MODELS = {"Sequential", "Functional", "Model"}
+_DROPPED = {
+    "autocast", "batch_input_shape", "batch_shape", "input_shape", "input_dtype", "input_length", "build_config",
+    "optional",
+}  # fmt: skip
+_HINTS = {
+    "Lambda": "its Python code is never run; replace it by layers, or export the model to ONNX",
+    "TFOpLambda": "use Keras layers in place of TensorFlow functions, or export the model to ONNX",
+    "SlicingOpLambda": "use Keras layers in place of slicing, or export the model to ONNX",
+    "TensorFlowOpLayer": "use Keras layers in place of TensorFlow functions, or export the model to ONNX",
+}
+_FLOAT_POLICIES = {"mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float32"}
+
+
+@dataclass
+class Context:
+    """What reading a configuration needs to know, and the reasons against the model found so far."""
+
+    source: str
+    legacy: bool
+    reasons: list[str] = field(default_factory=list)
+    depth: int = 0
+
+
+def read_network(spec: Mapping[str, Any], context: Context) -> Network:
+    """The model of a configuration.
+
+    Raises
+    ------
+    ModelFormatError
+        The configuration is malformed.
+    UnsupportedModelError
+        With every reason at once.
+    """
+    network = make_layer(spec, context)
+    if context.reasons:
+        raise UnsupportedModelError(context.source, context.reasons)
+    if not isinstance(network, Network):
+        raise ModelFormatError(f"{context.source}: describes a {type(network).__name__}, not a model")
+    return network
+
+
+def make_layer(spec: Any, context: Context) -> Layer:
+    """A layer or a nested model; a refused one gives a stand-in and its reason goes to the context."""
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("class_name"), str):
+        raise ModelFormatError(f"{context.source}: a layer of its configuration has no class_name: {str(spec)[:80]!r}")
+    kind, config = spec["class_name"], spec.get("config", {})
+    if context.depth > MAX_DEPTH:
+        raise ModelFormatError(f"{context.source}: its configuration nests deeper than {MAX_DEPTH} levels")
+    context.depth += 1
+    try:
+        if kind in _MODELS:
+            return _make_network(kind, config, spec, context)
+        if not isinstance(config, Mapping):
+            raise ModelFormatError(f"{context.source}: layer of class {kind} has no configuration")
+        label = f"layer {config.get('name') or spec.get('name')!r} ({kind})"
+        if _is_custom(spec):
+            context.reasons.append(f"{label}: is custom code; use a built-in layer, or export the model to ONNX")
+            return Identity(name=str(config.get("name") or spec.get("name")))
+        if kind == "InputLayer":
+            declared = input_spec(str(config.get("name") or spec.get("name") or "input"), config, context)
+            return InputLayer(declared.shape, declared.dtype.name, declared.name)
+        if _is_operation(spec):
+            return _make_operation(kind, config, spec, context)
+        if kind not in LAYERS:
+            hint = _HINTS.get(kind, "replace it by layers that rnnrt knows, or export the model to ONNX")
+            context.reasons.append(f"{label}: rnnrt has no such layer; {hint}")
+            return Identity(name=str(config.get("name") or spec.get("name")))
+        return _construct(kind, config, label, context)
+    finally:
+        context.depth -= 1
+
+
+def _construct(kind: str, config: Mapping[str, Any], label: str, context: Context) -> Layer:
+    arguments: dict[str, Any] = {k: v for k, v in config.items() if k not in _DROPPED}
+    if "dtype" in arguments:
+        arguments["dtype"] = float_dtype(arguments["dtype"], label, context)
+    for key in ("activation", "recurrent_activation"):
+        if key in arguments:
+            arguments[key] = _activation(arguments[key], label, key, context)
+    for key in ("layer", "backward_layer", "cell"):
+        if isinstance(arguments.get(key), Mapping):
+            arguments[key] = make_layer(arguments[key], context)
+    if "cells" in arguments:
+        arguments["cells"] = [make_layer(c, context) for c in arguments["cells"]]
+    if kind == "Bidirectional" and isinstance(config.get("layer"), Mapping):
+        _complete_bidirectional(config, arguments, context)
+    if kind in ("GRU", "GRUCell") and context.legacy:
+        arguments.setdefault("reset_after", False)
+    try:
+        return LAYERS[kind](**arguments)
+    except UnsupportedModelError as error:
+        context.reasons.extend(error.reasons)
+    except RnnrtError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
+        # A refused layer inside leaves a stand-in that the outer one may not take; its own reason is enough.
+        if not context.reasons:
+            raise ModelFormatError(f"{context.source}: {label}: its configuration does not fit: {error}") from error
+    return Identity(name=str(config.get("name")))
+
+
+def _complete_bidirectional(config: Mapping[str, Any], arguments: dict[str, Any], context: Context) -> None:
+    """Make the backward layer that Keras makes from the forward one, and give both their names."""
+    inner = arguments["layer"]
+    name = str(inner.name)
+    if not isinstance(arguments.get("backward_layer"), Layer):
+        mirrored = copy.deepcopy(dict(config["layer"]))
+        options = mirrored.get("config")
+        if isinstance(options, dict):
+            options["go_backwards"] = not options.get("go_backwards", False)
+            options["name"] = "backward_" + name.removeprefix("forward_")
+        arguments["backward_layer"] = make_layer(mirrored, context)
+    inner.name = "forward_" + name.removeprefix("forward_")
+
+
+def _make_operation(kind: str, config: Mapping[str, Any], spec: Mapping[str, Any], context: Context) -> Layer:
+    name = str(config.get("name") or spec.get("name"))
+    if kind not in OPERATIONS:
+        context.reasons.append(
+            f"operation {name!r} ({kind}): rnnrt has no such operation; use layers in its place, or export to ONNX"
+        )
+        return Identity(name=name)
+    options = {k: v for k, v in config.items() if k not in ("name", "trainable", "dtype")}
+    return Operation(kind, options, name=name)
+
+
+def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Context) -> Layer:
+    if isinstance(config, list):  # Sequential of Keras before 2.2.3
+        config = {"name": "sequential", "layers": config}
+    if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
+        name = config.get("name") if isinstance(config, Mapping) else None
+        context.reasons.append(
+            f"model {name!r} ({kind}): is a subclass whose layers are in code, not in the file; "
+            "rebuild it as a Functional model"
+        )
+        return Identity(name=str(name))
+    if kind == "Sequential":
+        return _sequential(config, spec, context)
+    layers, inputs, calls = [], {}, []
+    for item in config["layers"]:
+        layer = make_layer(item, context)
+        if not isinstance(item, Mapping):
+            continue
+        layer.name = str(item.get("name", layer.name))
+        layers.append(layer)
+        if item.get("class_name") == "InputLayer":
+            inputs[layer.name] = input_spec(layer.name, item.get("config", {}), context)
+        calls += keras_nodes.calls_of(layer.name, item.get("inbound_nodes", []), isinstance(layer, Operation), context)
+    order = [ref.layer for ref in keras_nodes.tensor_list(config.get("input_layers"), context)]
+    missing = [name for name in order if name not in inputs]
+    if missing:
+        raise ModelFormatError(f"{context.source}: model {config.get('name')!r} names inputs {missing} that it lacks")
+    outputs = keras_nodes.tensor_list(config.get("output_layers"), context)
+    if not outputs:
+        raise ModelFormatError(f"{context.source}: model {config.get('name')!r} has no outputs")
+    _refuse_twins(layers, context)
+    return Network(layers, [inputs[n] for n in order], calls, outputs, name=str(config.get("name")))
+
+
+def _refuse_twins(layers: list[Layer], context: Context) -> None:
+    names = [layer.name for layer in layers]
+    twins = sorted({n for n in names if names.count(n) > 1})
+    if twins:
+        raise ModelFormatError(f"{context.source}: layer names {twins} are used twice")
+
+
+def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Context) -> Layer:
+    layers: list[Layer] = []
+    found: InputSpec | None = None
+    first: Mapping[str, Any] = {}
+    for item in config["layers"]:
+        if isinstance(item, Mapping) and item.get("class_name") == "InputLayer":
+            own = item.get("config", {})
+            found = found or input_spec(str(own.get("name", "input")), own, context)
+            continue
+        layers.append(make_layer(item, context))
+        first = first or item.get("config", {})
+    name = str(config.get("name", "sequential"))
+    if not layers and found is None:
+        raise ModelFormatError(f"{context.source}: model {name!r} has no layers")
+    if found is None and isinstance(layers[0], Network):
+        found = layers[0].inputs[0]
+    if found is None:
+        shape = _first_shape(config, spec, first)
+        if shape is None:
+            context.reasons.append(
+                f"model {name!r} (Sequential): the file does not tell the shape of its input; "
+                "start the model with Input(shape=...), or call model.build(...) before saving"
+            )
+            return Identity(name=name)
+        embedded = isinstance(first, Mapping) and "input_dim" in first and "output_dim" in first
+        declared = {"batch_shape": shape, "dtype": first.get("input_dtype", "int32" if embedded else "float32")}
+        found = input_spec(f"{layers[0].name}_input", declared, context)
+    calls, at = [], Ref(found.name)
+    _refuse_twins(layers, context)
+    if found.name in {layer.name for layer in layers}:
+        found = InputSpec(found.name + "_input", found.shape, found.dtype)
+        at = Ref(found.name)
+    for layer in layers:
+        calls.append(keras_nodes.Call(layer.name, 0, (at,)))
+        at = Ref(layer.name)
+    outputs = [at]
+    return Network(layers, [found], calls, outputs, sequential=True, name=name)
+
+
+def _first_shape(config: Mapping[str, Any], spec: Mapping[str, Any], first: Mapping[str, Any]) -> Any:
+    build = spec.get("build_config")
+    candidates = [
+        first.get("batch_input_shape"),
+        first.get("batch_shape"),
+        config.get("build_input_shape"),
+        build.get("input_shape") if isinstance(build, Mapping) else None,
+    ]
+    if isinstance(first.get("input_shape"), list):
+        candidates.append([None, *first["input_shape"]])
+    return next((c for c in candidates if isinstance(c, list)), None)
+
+
+def input_spec(name: str, config: Mapping[str, Any], context: Context) -> InputSpec:
+    """The input that an InputLayer's configuration declares; the batch is always free.
+
+    Raises
+    ------
+    ModelFormatError
+        The shape is missing or is not made of positive integers and null.
+    """
+    shape = config.get("batch_shape", config.get("batch_input_shape"))
+    if shape is None and isinstance(config.get("shape"), list):
+        shape = [None, *config["shape"]]
+    valid = isinstance(shape, (list, tuple)) and len(shape) >= 1
+    if not valid or any(d is not None and (type(d) is not int or d < 0) for d in shape):
+        raise ModelFormatError(f"{context.source}: input {name!r} has no valid shape: {shape!r}")
+    kind = config.get("dtype") or "float32"
+    label = f"input {name!r}"
+    if kind in ("int32", "int64", "bool"):
+        dtype = np.dtype(kind)
+    elif kind in ("uint8", "int8", "int16", "uint16"):
+        dtype = np.dtype(np.int32)
+    else:
+        dtype = np.dtype(float_dtype(kind, label, context))
+    for flag in ("sparse", "ragged"):
+        if config.get(flag):
+            context.reasons.append(f"{label}: {flag}=True; give it dense arrays and save it with {flag}=False")
+    return InputSpec(name, (None, *shape[1:]), dtype)
+
+
+def float_dtype(value: Any, label: str, context: Context) -> str:
+    """float32 or float64 for a dtype or policy of Keras: half precision is computed in float32."""
+    if isinstance(value, Mapping):
+        inner = value.get("config", {})
+        value = inner.get("name") if isinstance(inner, Mapping) else None
+    if value is None or value in _FLOAT_POLICIES:
+        return "float32"
+    if value == "float64":
+        return "float64"
+    if isinstance(value, str) and value.startswith(("int", "uint", "bool")):
+        return "float32"
+    context.reasons.append(f"{label}: dtype {value!r} is not known to rnnrt; save the model in float32")
+    return "float32"
+
+
+def _activation(value: Any, label: str, key: str, context: Context) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        kind, inner = value.get("class_name"), value.get("config")
+        if _is_custom(value):
+            context.reasons.append(f"{label}: {key} {inner if isinstance(inner, str) else kind!r} is custom code; "
+                                   "use one of Keras's own activations")  # fmt: skip
+            return None
+        if kind in ("function", "Function") and isinstance(inner, str):
+            return inner
+        if isinstance(kind, str) and kind in LAYERS:
+            return make_layer(value, context)
+    context.reasons.append(f"{label}: {key} {str(value)[:80]!r} is not known; use one of Keras's own activations")
+    return None
+
+
+def _is_custom(spec: Mapping[str, Any]) -> bool:
+    module, registered = spec.get("module"), spec.get("registered_name")
+    if isinstance(module, str) and module.split(".")[0] not in _OWN_MODULES:
+        return True
+    return isinstance(registered, str) and ">" in registered
+
+
+def _is_operation(spec: Mapping[str, Any]) -> bool:
+    """Whether this is a function of keras.ops and not a layer; an .h5 does not tell the module."""
+    module = spec.get("module")
+    if isinstance(module, str):
+        return ".ops" in module
+    return spec["class_name"] in OPERATIONS and "trainable" not in spec.get("config", {})

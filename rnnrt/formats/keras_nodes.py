@@ -1,0 +1,121 @@
+"""How Keras writes the calls of a Functional model: Keras 2's nested lists and Keras 3's dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rnnrt.errors import ModelFormatError
+from rnnrt.layers.network import Call, Ref, refs_in
+
+if TYPE_CHECKING:
+    from rnnrt.formats.keras_config import Context
+
+_TENSOR_ARGUMENTS = ("initial_state", "mask")
+_IGNORED = ("training",)
+
+
+def calls_of(name: str, nodes: Any, is_operation: bool, context: Context) -> list[Call]:
+    """The calls of one layer from its inbound_nodes."""
+    if not isinstance(nodes, list):
+        raise ModelFormatError(f"{context.source}: layer {name!r}: inbound_nodes is not a list")
+    calls = []
+    for number, node in enumerate(nodes):
+        args, kwargs = _dict_node(node, name, context) if isinstance(node, Mapping) else _list_node(node, name, context)
+        if is_operation:
+            calls.append(Call(name, number, args, kwargs))
+            continue
+        kept = {}
+        for key, value in kwargs.items():
+            if value is None or key in _IGNORED:
+                continue
+            if key in _TENSOR_ARGUMENTS or refs_in(value):
+                kept[key] = value
+            elif value not in (False, [], ()):
+                context.reasons.append(
+                    f"layer {name!r}: is called with {key}={str(value)[:60]}, which rnnrt does not know; "
+                    "call it without that argument"
+                )
+        unknown = sorted(set(kept) - set(_TENSOR_ARGUMENTS))
+        if unknown:
+            context.reasons.append(f"layer {name!r}: is called with tensors for {unknown}; call it without them")
+        calls.append(Call(name, number, args, kept))
+    return calls
+
+
+def _list_node(node: Any, name: str, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Keras 2: a list of [layer, call, tensor, kwargs], one for each tensor of the first argument."""
+    if not isinstance(node, list) or not node:
+        raise ModelFormatError(f"{context.source}: layer {name!r}: a call in inbound_nodes is malformed")
+    if _is_list_ref(node):
+        node = [node]
+    refs, kwargs = [], {}
+    for item in node:
+        if not _is_list_ref(item):
+            raise ModelFormatError(f"{context.source}: layer {name!r}: {str(item)[:80]!r} names no tensor")
+        refs.append(Ref(item[0], item[1], item[2]))
+        if len(item) > 3 and isinstance(item[3], Mapping):
+            kwargs.update({k: _list_value(v) for k, v in item[3].items()})
+    return (refs[0] if len(refs) == 1 else refs,), kwargs
+
+
+def _list_value(value: Any) -> Any:
+    if _is_list_ref(value):
+        return Ref(value[0], value[1], value[2])
+    if isinstance(value, list) and len(value) >= 3 and value[:2] == ["_CONSTANT_VALUE", -1]:
+        return value[2]
+    if isinstance(value, list):
+        return [_list_value(v) for v in value]
+    return value
+
+
+def _is_list_ref(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) in (3, 4)
+        and isinstance(value[0], str)
+        and type(value[1]) is int
+        and value[1] >= 0
+        and type(value[2]) is int
+    )
+
+
+def _dict_node(node: Mapping[str, Any], name: str, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Keras 3: {"args": [...], "kwargs": {...}} with {"class_name": "__keras_tensor__", ...} for tensors."""
+    args, kwargs = node.get("args", []), node.get("kwargs", {})
+    if not isinstance(args, list) or not isinstance(kwargs, Mapping):
+        raise ModelFormatError(f"{context.source}: layer {name!r}: a call in inbound_nodes is malformed")
+    return (
+        tuple(_dict_value(a, name, context) for a in args),
+        {str(k): _dict_value(v, name, context) for k, v in kwargs.items()},
+    )
+
+
+def _dict_value(value: Any, name: str, context: Context) -> Any:
+    if isinstance(value, Mapping):
+        if value.get("class_name") == "__keras_tensor__":
+            history = value.get("config", {}).get("keras_history")
+            if not _is_list_ref(history):
+                raise ModelFormatError(f"{context.source}: layer {name!r}: keras_history {history!r} is malformed")
+            return Ref(history[0], history[1], history[2])
+        if value.get("class_name") == "__tuple__":
+            return [_dict_value(v, name, context) for v in value.get("items", [])]
+        if value.get("class_name") == "__slice__":
+            return slice(*(value.get("config", value).get(k) for k in ("start", "stop", "step")))
+        if value.get("class_name") == "__ellipsis__":
+            return Ellipsis
+        return {k: _dict_value(v, name, context) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_dict_value(v, name, context) for v in value]
+    return value
+
+
+def tensor_list(value: Any, context: Context) -> list[Ref]:
+    """input_layers or output_layers: one reference, a list of them, or a dictionary of them."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if _is_list_ref(value):
+        return [Ref(value[0], value[1], value[2])]
+    if not isinstance(value, list):
+        raise ModelFormatError(f"{context.source}: input_layers or output_layers are malformed: {str(value)[:80]!r}")
+    return [ref for item in value for ref in tensor_list(item, context)]

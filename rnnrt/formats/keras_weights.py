@@ -1,0 +1,156 @@
+"""Weights of Keras files into layers: by class and number (.keras), or by layer name and weight_names (.h5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnrt.errors import ModelFormatError
+from rnnrt.formats.hdf5 import H5Reader
+from rnnrt.layers import Layer, Network
+from rnnrt.layers.base import snake_case
+from rnnrt.layers.core import InputLayer
+from rnnrt.layers.operations import Operation
+
+_CONTAINERS = {"layers": ("layers", "_layer_checkpoint_dependencies", "_self_tracked_trackables")}
+
+
+def load_groups(network: Network, reader: H5Reader) -> None:
+    """Fill a network from the store of a .keras file.
+
+    Each layer's arrays lie in `<path>/vars/0`, `1`, ...; layers in a list are named after their class in snake case,
+    with _1, _2, ... in the order of the list.
+
+    Raises
+    ------
+    ModelFormatError
+        Arrays are missing, or are not what the configuration needs.
+    """
+    groups = reader.groups(reader.file)
+    if not any(path.split("/")[0] in _CONTAINERS["layers"] for path in groups) and _needs(network):
+        raise ModelFormatError(f"{reader.label}: holds no layers; its weights are missing")
+    _fill(network, "", groups, reader)
+
+
+def _fill(layer: Layer, path: str, groups: dict[str, Any], reader: H5Reader) -> None:
+    names = (*layer.weight_names(), *layer.state_names())
+    if names:
+        own = groups.get(f"{path}/vars" if path else "vars")
+        keys = sorted((k for k in own if k.isdigit()), key=int) if own is not None else []
+        if len(keys) != len(names):
+            raise ModelFormatError(
+                f"{reader.label}: {layer.label()} has {len(keys)} arrays at {path!r}, it needs {list(names)}; "
+                "a layer quantised or changed by LoRA must be merged before saving"
+            )
+        for name, key in zip(names, keys, strict=True):
+            layer.weights[name] = reader.array(reader.child(own, key), f"{path}/vars/{key}")
+    for attribute, child in layer.sublayers().items():
+        if isinstance(child, list):
+            _fill_list(child, path, attribute, groups, reader)
+        elif _needs(child):
+            _fill(child, f"{path}/{attribute}" if path else attribute, groups, reader)
+
+
+def _fill_list(layers: list[Layer], path: str, attribute: str, groups: dict[str, Any], reader: H5Reader) -> None:
+    wishes = _CONTAINERS.get(attribute, (attribute,))
+    bases = [f"{path}/{w}" if path else w for w in wishes]
+    base = next((b for b in bases if any(g == b or g.startswith(b + "/") for g in groups)), bases[0])
+    by_class: dict[str, list[Layer]] = {}
+    for layer in layers:
+        if not isinstance(layer, Operation):
+            by_class.setdefault(snake_case(keras_class(layer)), []).append(layer)
+    children = {g[len(base) + 1 :].split("/")[0] for g in groups if g.startswith(base + "/")}
+    for kind, members in by_class.items():
+        names = [kind if k == 0 else f"{kind}_{k}" for k in range(len(members))]
+        heavy = [(n, m) for n, m in zip(names, members, strict=True) if _needs(m)]
+        if any(n not in children for n, _ in heavy):
+            # Keras 2.12 counted layers with weights twice, which leaves gaps.
+            present = sorted((c for c in children if _number(c, kind) is not None), key=lambda c: _number(c, kind) or 0)
+            present = [c for c in present if any(g.startswith(f"{base}/{c}/") for g in groups)]
+            heavy = [(n, m) for n, (_, m) in zip(present, heavy, strict=False)] + heavy[len(present) :]
+        for name, layer in heavy:
+            _fill(layer, f"{base}/{name}", groups, reader)
+
+
+def _number(name: str, kind: str) -> int | None:
+    if name == kind:
+        return 0
+    tail = name[len(kind) + 1 :]
+    return int(tail) if name.startswith(kind + "_") and tail.isdigit() else None
+
+
+def keras_class(layer: Layer) -> str:
+    """The name of the layer's class in Keras."""
+    if isinstance(layer, Network):
+        return "Sequential" if layer.sequential else "Functional"
+    return type(layer).__name__
+
+
+def _needs(layer: Layer) -> bool:
+    return any(part.weight_names() or part.state_names() for part in layer.walk())
+
+
+Slot = tuple[Layer, str]
+
+
+def ordered_slots(layer: Layer) -> list[Slot]:
+    """A layer's weights in the order of weight_names: what trains first, then the rest."""
+    return [*_trainable(layer), *_frozen(layer)]
+
+
+def _children(layer: Layer) -> list[Layer]:
+    return [c for child in layer.sublayers().values() for c in (child if isinstance(child, list) else [child])]
+
+
+def _trainable(layer: Layer) -> list[Slot]:
+    if not layer.trainable:
+        return []
+    own = [(layer, name) for name in layer.weight_names()]
+    return own + [slot for child in _children(layer) for slot in _trainable(child)]
+
+
+def _frozen(layer: Layer) -> list[Slot]:
+    own = [(layer, name) for name in layer.state_names()]
+    if layer.trainable:
+        return own + [slot for child in _children(layer) for slot in _frozen(child)]
+    own = [(layer, name) for name in layer.weight_names()] + own
+    return own + [slot for child in _children(layer) for slot in ordered_slots(child)]
+
+
+def load_named(network: Network, reader: H5Reader) -> None:
+    """Fill a network from an .h5 file: a group for each layer by name, its arrays in the order of weight_names.
+
+    Raises
+    ------
+    ModelFormatError
+        Layers or arrays are missing, or there are more than the configuration needs.
+    """
+    root = reader.child(reader.file, "model_weights") or reader.file
+    stored = reader.names(root, "layer_names")
+    if stored is None:
+        raise ModelFormatError(f"{reader.label}: has no layer_names; its weights are missing")
+    with_weights = [layer for layer in network.layers if _needs(layer) and not isinstance(layer, InputLayer)]
+    for layer in with_weights:
+        group = reader.child(root, layer.name) if layer.name in stored else None
+        if group is None:
+            raise ModelFormatError(f"{reader.label}: has no weights for {layer.label()}; it has {stored[:20]}")
+        arrays = _arrays_of(group, layer, reader)
+        slots = ordered_slots(layer)
+        if len(arrays) != len(slots):
+            needed = [f"{part.name}/{name}" for part, name in slots]
+            raise ModelFormatError(
+                f"{reader.label}: {layer.label()} has {len(arrays)} arrays, its configuration needs {needed}"
+            )
+        for (part, name), array in zip(slots, arrays, strict=True):
+            part.weights[name] = array
+
+
+def _arrays_of(group: Any, layer: Layer, reader: H5Reader) -> list[np.ndarray]:
+    arrays = []
+    for name in reader.names(group, "weight_names") or []:
+        dataset = reader.child(group, name)
+        if dataset is None:
+            raise ModelFormatError(f"{reader.label}: {layer.label()} names an array {name!r} that is missing")
+        arrays.append(reader.array(dataset, f"array {name!r} of layer {layer.name!r}"))
+    return arrays
