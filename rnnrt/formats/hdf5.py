@@ -1,4 +1,4 @@
-"""Reading HDF5 that nobody vouches for: no links out of the file, no data outside it, no array larger than the file allows.
+"""Reading HDF5 that nobody vouches for: no links or data outside the file, no array larger than it can hold.
 
 h5py is imported where it is used.
 """
@@ -73,7 +73,7 @@ class H5Reader:
     def attribute(self, where: Any, name: str) -> Any:
         """An attribute of a group, or None."""
         with self.guard(f"attribute {name!r}"):
-            return where.attrs[name] if name in where.attrs else None
+            return where.attrs.get(name)
 
     def text(self, where: Any, name: str) -> str | None:
         """A text attribute, or None."""
@@ -123,7 +123,7 @@ class H5Reader:
             return group.get(name)
 
     def groups(self, group: Any) -> dict[str, Any]:
-        """Every group below by its path, with / also where Windows wrote \\."""
+        """Every group below by its path; Windows wrote backslashes, which become slashes."""
         found: dict[str, Any] = {}
         seen: set[Any] = set()
         stack: list[tuple[str, Any, int]] = [("", group, 0)]
