@@ -87,7 +87,7 @@ class H5Reader:
         """A list of texts: one attribute, or `name0`, `name1`, ... when it was too long for one."""
         value = self.attribute(where, name)
         if value is None:
-            parts = []
+            parts: list[np.ndarray] = []
             while (part := self.attribute(where, f"{name}{len(parts)}")) is not None:
                 parts.append(np.asarray(part).reshape(-1))
             if not parts:

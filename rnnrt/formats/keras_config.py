@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.formats import keras_nodes
-from rnnrt.layers import LAYERS, Identity, InputLayer, InputSpec, Layer, Network, Ref
+from rnnrt.layers import LAYERS, Call, Identity, InputLayer, InputSpec, Layer, Network, Ref
 from rnnrt.layers.operations import OPERATIONS, Operation
 
 MAX_DEPTH = 32
@@ -218,7 +218,7 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
         found = InputSpec(found.name + "_input", found.shape, found.dtype)
         at = Ref(found.name)
     for layer in layers:
-        calls.append(keras_nodes.Call(layer.name, 0, (at,)))
+        calls.append(Call(layer.name, 0, (at,)))
         at = Ref(layer.name)
     outputs = [at]
     return Network(layers, [found], calls, outputs, sequential=True, name=name)

@@ -156,7 +156,7 @@ class GraphBuilder:
 
     def flip(self, x: Tensor, axis: int) -> Tensor:
         """`x` turned round along an axis."""
-        inputs = [x, self.ints(-1), self.ints(-(2**62)), self.ints(axis), self.ints(-1)]
+        inputs: list[Tensor | str] = [x, self.ints(-1), self.ints(-(2**62)), self.ints(axis), self.ints(-1)]
         return self.op("Slice", inputs, x.shape)
 
     def take(self, x: Tensor, index: int, axis: int) -> Tensor:

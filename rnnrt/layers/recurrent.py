@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -155,7 +156,7 @@ def recur(
     def stacked(k: int) -> np.ndarray:
         return np.stack([cell.ir_arrays(input_size)[k] for cell in cells])
 
-    operands = [x.name] + [b.weight(cells[0], key, lambda k=k: stacked(k)) for k, key in enumerate("WRB")]
+    operands = [x.name] + [b.weight(cells[0], key, partial(stacked, k)) for k, key in enumerate("WRB")]
     operands += [""] + [""] * first.state_count
     for k in range(len(states) // len(cells)):
         parts = [b.unsqueeze(b.cast(s, layer.dtype), 1) for s in states[k :: first.state_count]]
