@@ -1,7 +1,15 @@
 """Keras's layers as builders of IR: the same names, arguments and defaults."""
 
+from rnnrt.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 from rnnrt.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from rnnrt.layers.conv import (
+    AveragePooling1D,
+    Conv1D,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    MaxPooling1D,
+)
 from rnnrt.layers.core import (
     Activation,
     ActivityRegularization,
@@ -20,52 +28,96 @@ from rnnrt.layers.core import (
     Reshape,
     SpatialDropout1D,
 )
+from rnnrt.layers.merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from rnnrt.layers.network import Call, InputSpec, Network, Ref
+from rnnrt.layers.norm import BatchNormalization, LayerNormalization
 from rnnrt.layers.recurrent import GRU, LSTM, RNN, CuDNNGRU, CuDNNLSTM, SimpleRNN
 from rnnrt.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
+    "ELU",
     "GRU",
     "LAYERS",
     "LSTM",
     "RNN",
     "Activation",
     "ActivityRegularization",
+    "Add",
     "AlphaDropout",
+    "Average",
+    "AveragePooling1D",
+    "BatchNormalization",
     "Bidirectional",
     "Call",
+    "Concatenate",
+    "Conv1D",
     "CuDNNGRU",
     "CuDNNLSTM",
     "Dense",
+    "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
     "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
     "GraphBuilder",
     "Identity",
     "InputLayer",
     "InputSpec",
     "LSTMCell",
     "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
     "Masking",
+    "MaxPooling1D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
     "Network",
+    "PReLU",
     "Permute",
+    "ReLU",
     "Ref",
     "RepeatVector",
     "Reshape",
     "SimpleRNN",
     "SimpleRNNCell",
+    "Softmax",
     "SpatialDropout1D",
     "StackedRNNCells",
+    "Subtract",
     "Tensor",
+    "ThresholdedReLU",
     "TimeDistributed",
 ]
 
 LAYERS: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (
+        Add,
+        AveragePooling1D,
+        Average,
+        BatchNormalization,
+        Concatenate,
+        Conv1D,
+        Dot,
+        ELU,
+        GlobalAveragePooling1D,
+        GlobalMaxPooling1D,
+        LayerNormalization,
+        LeakyReLU,
+        MaxPooling1D,
+        Maximum,
+        Minimum,
+        Multiply,
+        PReLU,
+        ReLU,
+        Softmax,
+        Subtract,
+        ThresholdedReLU,
         Activation,
         ActivityRegularization,
         AlphaDropout,

@@ -1,0 +1,144 @@
+"""Activation functions that are layers with arguments or weights of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnrt.layers.activations import binary, clip
+from rnnrt.layers.base import GraphBuilder, Layer, Tensor
+
+
+class ReLU(Layer):
+    """x above `threshold` up to `max_value`, negative_slope (x - threshold) below."""
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.max_value = None if max_value is None else float(max_value)
+        self.negative_slope, self.threshold = float(negative_slope or 0.0), float(threshold or 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        keys = ("max_value", "negative_slope", "threshold")
+        return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
+
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        x = b.cast(inputs, self.dtype)
+        if self.threshold == 0.0:
+            above = b.op("Relu", [x], x.shape) if self.max_value is None else clip(b, x, 0.0, self.max_value)
+        else:
+            counts = b.op("Greater", [x, b.scalar(self.threshold, x.dtype)], x.shape, np.dtype(bool))
+            above = b.op("Where", [counts, x, b.scalar(0.0, x.dtype)], x.shape, x.dtype)
+            above = above if self.max_value is None else clip(b, above, 0.0, self.max_value)
+        if self.negative_slope == 0.0:
+            return above
+        below = binary(b, "Sub", x, self.threshold) if self.threshold else x
+        return binary(b, "Add", above, binary(b, "Mul", clip(b, below, None, 0.0), self.negative_slope))
+
+
+class LeakyReLU(Layer):
+    """x, or negative_slope x below zero; Keras 2 calls the slope alpha."""
+
+    supports_masking = True
+
+    def __init__(self, negative_slope: float = 0.3, alpha: float | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.negative_slope = float(negative_slope if alpha is None else alpha)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "negative_slope": self.negative_slope}
+
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        x = b.cast(inputs, self.dtype)
+        return b.op("LeakyRelu", [x], x.shape, alpha=self.negative_slope)
+
+
+class ELU(Layer):
+    """x, or alpha (exp(x) - 1) below zero."""
+
+    supports_masking = True
+
+    def __init__(self, alpha: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.alpha = float(alpha)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "alpha": self.alpha}
+
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        x = b.cast(inputs, self.dtype)
+        return b.op("Elu", [x], x.shape, alpha=self.alpha)
+
+
+class ThresholdedReLU(Layer):
+    """x above theta, zero elsewhere (Keras 2)."""
+
+    supports_masking = True
+
+    def __init__(self, theta: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.theta = float(theta)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "theta": self.theta}
+
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        x = b.cast(inputs, self.dtype)
+        return b.op("ThresholdedRelu", [x], x.shape, alpha=self.theta)
+
+
+class PReLU(Layer):
+    """x, or alpha x below zero with a learnt alpha for each position; `shared_axes` share one."""
+
+    supports_masking = True
+
+    def __init__(self, shared_axes: Any = None, **options: Any) -> None:
+        super().__init__(**options)
+        axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes
+        self.shared_axes = None if axes is None else [int(a) for a in axes]
+
+    def weight_names(self) -> tuple[str, ...]:
+        return ("alpha",)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "shared_axes": self.shared_axes}
+
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        x = b.cast(inputs, self.dtype)
+        shape = tuple(1 if k in (self.shared_axes or []) else d for k, d in enumerate(x.shape) if k)
+        alpha = b.weight(self, "alpha", lambda: self.array("alpha", shape))
+        return b.op("PRelu", [x, alpha], x.shape)
+
+
+class Softmax(Layer):
+    """Softmax along `axis`; where `mask` is False an element counts for nothing."""
+
+    supports_masking = True
+
+    def __init__(self, axis: Any = -1, **options: Any) -> None:
+        super().__init__(**options)
+        self.axis = axis
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "axis": self.axis}
+
+    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+        x = b.cast(inputs, self.dtype)
+        axes = list(self.axis) if isinstance(self.axis, (list, tuple)) else [self.axis]
+        if len(axes) != 1:
+            raise self.unsupported(f"axis={self.axis}", "use one axis")
+        mask = mask if isinstance(mask, Tensor) else inputs.mask
+        if mask is not None:
+            if mask.rank != x.rank:
+                raise self.unsupported(f"a mask of shape {mask.shape} on {x.shape}", "give one mask value per element")
+            low = b.scalar(-1e9, x.dtype)
+            x = b.op("Where", [b.cast(mask, np.dtype(bool)), x, low], x.shape, x.dtype)
+        return b.op("Softmax", [x], x.shape, axis=int(axes[0]) % x.rank)
