@@ -64,7 +64,10 @@ def main() -> None:
     show("tanh(x)/x in x^2", lawson(lambda t: mp.sqrt(t + eps) / mp.tanh(mp.sqrt(t + eps)), 0, 9.02**2, (4, 4)))
     show("erf(x)/x in x^2", lawson(lambda t: mp.sqrt(t + eps) / mp.erf(mp.sqrt(t + eps)), 0, 3.93**2, (5, 5)))
     half_ln2 = 0.3466
-    show("(exp(r)-1-r)/r^2", lawson(lambda r: (r + eps) ** 2 / (mp.expm1(r + eps) - (r + eps)), -half_ln2, half_ln2, (4, 0)))
+    show(
+        "(exp(r)-1-r)/r^2",
+        lawson(lambda r: (r + eps) ** 2 / (mp.expm1(r + eps) - (r + eps)), -half_ln2, half_ln2, (4, 0)),
+    )
     low, high = 0.5**0.5 - 1, 2**0.5 - 1
     show(
         "(log(1+f)-f+f^2/2)/f^3",

@@ -44,7 +44,9 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     if head[8:9] == b"{" and size < _SAFETENSORS_HEADER_LIMIT:
         return "container"
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        raise ModelFormatError(f"{file}: is a pickle; pickles can run code and are never loaded. Export to ONNX instead")
+        raise ModelFormatError(
+            f"{file}: is a pickle; pickles can run code and are never loaded. Export to ONNX instead"
+        )
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"[")):
         raise ModelFormatError(f"{file}: is text ({head[:16]!r}...), not a model; was a web page saved instead of it?")

@@ -28,12 +28,20 @@ class TensorSpec:
         """Whether every extent is a known integer."""
         return self.shape is not None and all(isinstance(d, int) for d in self.shape)
 
+    @property
+    def known_shape(self) -> tuple[int, ...]:
+        """The extents of a static shape."""
+        assert self.shape is not None
+        return tuple(d for d in self.shape if isinstance(d, int))
+
 
 class LowerContext(Protocol):
     """What `Operator.lower` may ask of the planner."""
 
-    vector_bytes: int
-    """Width of a vector register of the chosen instruction set: 64, 32 or 16."""
+    @property
+    def vector_bytes(self) -> int:
+        """Width of a vector register of the chosen instruction set: 64, 32 or 16."""
+        ...
 
     def packed(self, array: np.ndarray, layout: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         """The packed form of a constant, made once per model and layout and shared by all plans."""

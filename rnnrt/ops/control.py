@@ -43,10 +43,10 @@ def common(a: TensorSpec, b: TensorSpec) -> TensorSpec:
     return TensorSpec(a.dtype, tuple(x if x == y else None for x, y in zip(a.shape, b.shape, strict=True)))
 
 
-def _condition(node: Node, value: np.ndarray | None) -> bool:
+def _condition(node: Node, value: Any) -> bool:
     if np.size(value) != 1:
         raise ShapeError(f"{node.label()}: its condition must be one value, got shape {np.shape(value)}")
-    return bool(np.reshape(value, ())[()])
+    return bool(np.asarray(value).reshape(()))
 
 
 def _check_condition(node: Node, spec: TensorSpec | None) -> None:
@@ -217,8 +217,8 @@ class Scan(Control):
         out_axes = cls._list(node, "scan_output_axes", n_results)
         out_back = cls._list(node, "scan_output_directions", n_results)
         stacked = []
-        for items, value, axis, back in zip(history, body.outputs[n_carried:], out_axes, out_back, strict=True):
-            whole = np.stack(items[::-1] if back else items) if items else np.empty(_nothing(value.shape), value.dtype)
+        for items, kind, axis, back in zip(history, body.outputs[n_carried:], out_axes, out_back, strict=True):
+            whole = np.stack(items[::-1] if back else items) if items else np.empty(_nothing(kind.shape), kind.dtype)
             stacked.append(np.moveaxis(whole, 0, axis))
         return [np.asarray(value) for value in carried] + stacked
 

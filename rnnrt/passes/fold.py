@@ -93,7 +93,7 @@ class _Fold:
         if any(not s.is_static for s in outputs):
             return True  # a constant whose shape depends on values: small in every known case
         source = sum(s.value.nbytes for s in inputs if s is not None and s.value is not None)
-        size = sum(s.dtype.itemsize * int(np.prod(s.shape, dtype=np.float64)) for s in outputs)  # type: ignore[arg-type]
+        size = sum(s.dtype.itemsize * int(np.prod(s.known_shape, dtype=np.float64)) for s in outputs)
         return size <= max(FOLD_BYTES, source)
 
     def inline(self, node: Node, branch: Graph) -> None:

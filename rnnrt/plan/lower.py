@@ -37,9 +37,7 @@ class Plan:
 
     def executor(self) -> program.Executor:
         """A new executor of this plan."""
-        return program.Executor(
-            self.target.isa, self.tensors, self.instructions, self.arena_bytes, self.outputs
-        )
+        return program.Executor(self.target.isa, self.tensors, self.instructions, self.arena_bytes, self.outputs)
 
 
 @dataclass
@@ -129,7 +127,9 @@ class _Lowering:
         if node.op == "If" and self._branches(node, inputs[0]):
             return
         calls = get_operator(node.op).lower(node, in_specs, out_specs, self)
-        if calls is not None and all(c.kernel == "alias" or program.has_kernel(self.target.isa, c.kernel) for c in calls):
+        if calls is not None and all(
+            c.kernel == "alias" or program.has_kernel(self.target.isa, c.kernel) for c in calls
+        ):
             for name, spec in zip(node.outputs, out_specs, strict=True):
                 if name and not any(call.kernel == "alias" for call in calls):
                     self.ids[name] = self._new(spec)
@@ -149,9 +149,7 @@ class _Lowering:
             return
         outputs = tuple(-1 if k is None or not node.outputs[k] else self.ids[node.outputs[k]] for k in call.outputs)
         self.code.append(
-            _Instruction(
-                "kernel", node.label(), call.kernel, operands, outputs, call.ints, call.floats, call.scratch
-            )
+            _Instruction("kernel", node.label(), call.kernel, operands, outputs, call.ints, call.floats, call.scratch)
         )
 
     def _host(self, node: Node, out_specs: list[TensorSpec]) -> None:
@@ -188,8 +186,7 @@ class _Lowering:
         plans = []
         for key in ("then_branch", "else_branch"):
             branch: Graph = node.attrs[key]
-            outer = {name: spec for name, spec in self.specs.items()}
-            inner, inner_specs = specialise(branch, outer)
+            inner, inner_specs = specialise(branch, self.specs)
             if len(inner.outputs) != len(node.outputs):
                 return False
             for name, value in zip(node.outputs, inner.outputs, strict=True):
@@ -248,14 +245,14 @@ class _Lowering:
         lifetimes = []
         for root in {t.storage for t in self.tensors if t.place == "arena"}:
             spec = self.tensors[root].spec
-            nbytes = int(np.prod(spec.shape, dtype=np.int64)) * spec.dtype.itemsize  # type: ignore[arg-type]
+            nbytes = int(np.prod(spec.known_shape, dtype=np.int64)) * spec.dtype.itemsize
             lifetimes.append(Lifetime(root, nbytes, first.get(root, 0), last.get(root, 0)))
         for at, step in enumerate(self.code):
             if step.scratch:
                 lifetimes.append(Lifetime(("scratch", at), step.scratch, at, at))
         offsets, arena_bytes = place(lifetimes)
         tensors = tuple(
-            (t.spec.dtype, t.spec.shape, t.place, offsets[t.storage] if t.place == "arena" else t.what)
+            (t.spec.dtype, t.spec.known_shape, t.place, offsets[t.storage] if t.place == "arena" else t.what)
             for t in self.tensors
         )
         for row in tensors:
@@ -270,7 +267,7 @@ class _Lowering:
             tensors,
             instructions,
             arena_bytes,
-            tuple((spec.dtype, spec.shape) for spec in outputs),  # type: ignore[misc]
+            tuple((spec.dtype, spec.known_shape) for spec in outputs),
             tuple(s.label for s in self.code),
             tuple(self.hosted),
         )

@@ -34,7 +34,8 @@ class Target:
         available = program.available_isas()
         isa = os.environ.get(_FORCE) or available[-1]
         if isa not in available:
-            raise RnnrtError(f"{_FORCE}={isa}: this processor runs {', '.join(available)}; unset it or choose one of these")
+            names = ", ".join(available)
+            raise RnnrtError(f"{_FORCE}={isa}: this processor runs {names}; unset it or choose one of these")
         return cls(isa, program.VECTOR_BYTES[isa])
 
 

@@ -55,7 +55,7 @@ class Stream:
         known = {
             name: spec.value
             for name, spec in short.items()
-            if spec.value is not None and long[name].value is not None and np.array_equal(spec.value, long[name].value)
+            if spec.value is not None and (other := long[name].value) is not None and np.array_equal(spec.value, other)
         }
         fixed, _ = specialise(graph, {value.name: TensorSpec(value.dtype, shape)})
         fixed = fixed.replace(inputs=(Value(value.name, value.dtype, shape),))
@@ -141,10 +141,11 @@ class Stream:
     def _make_stepper(self, shape: Shape) -> Stepper | None:
         """The fast path of `step`, where the plan of one step has shapes that do not depend on data."""
         first = self._session.graph.inputs[0]
-        shapes = {v.name: v.shape for v in self._session.graph.inputs}
-        shapes[first.name] = shape
-        if not all(isinstance(d, int) for d in shape):
+        extents = tuple(d for d in shape if isinstance(d, int))
+        if len(extents) != len(shape):
             return None
+        shapes = {slot.name: slot.initial.shape for slot in self._slots}
+        shapes[first.name] = extents
         executor = self._session.executor_for(shapes)
         if executor is None or len(self._output_axes) > MAX_OUTPUTS:
             return None
@@ -152,7 +153,7 @@ class Stream:
             (dtype, tuple(d for i, d in enumerate(full) if i != axis))
             for (dtype, full), axis in zip(executor.output_specs, self._output_axes, strict=False)
         ]
-        step_shape = tuple(d for i, d in enumerate(shape) if i != self.time_axis)
+        step_shape = tuple(d for i, d in enumerate(extents) if i != self.time_axis)
         return Stepper(executor, (first.dtype, step_shape), outputs, self._initial())
 
 

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from rnnrt.plan.arena import Lifetime, place
 
 lives = st.lists(
-    st.tuples(st.integers(0, 500), st.integers(0, 20), st.integers(0, 20)).map(lambda t: (t[0], min(t[1:]), max(t[1:]))),
+    st.tuples(st.integers(0, 500), st.integers(0, 20), st.integers(0, 20)).map(
+        lambda t: (t[0], min(t[1:]), max(t[1:]))
+    ),
     max_size=25,
 )
 

@@ -104,22 +104,22 @@ def test_a_small_integer_that_decides_gets_plans_of_its_own(monkeypatch):
 def test_a_condition_of_many_values_is_refused():
     graph = choice(branch("Abs", "t", output="a"), branch("Exp", "t", output="b"))
     for dtype, shape in ((BOOL, (2,)), (BOOL, (0,)), (I64, ())):
-        with pytest.raises(ShapeError, match="If node 'switch'.*condition must be one bool"):
+        with pytest.raises(ShapeError, match=r"If node 'switch'.*condition must be one bool"):
             Model(graph.replace(inputs=(graph.inputs[0], Value("c", dtype, shape))))
     free = Model(graph.replace(inputs=(graph.inputs[0], Value("c", BOOL, None))))
-    with pytest.raises(ShapeError, match="If node 'switch'.*condition must be one bool"):
+    with pytest.raises(ShapeError, match=r"If node 'switch'.*condition must be one bool"):
         free(X, np.array([True, False]))
 
 
 def test_branches_that_disagree_are_refused():
     graph = choice(branch("Abs", "t", output="a"), Graph((), (), ()))
-    with pytest.raises(ShapeError, match="If node 'switch': its branches give 1 and 0 outputs"):
+    with pytest.raises(ShapeError, match=r"If node 'switch': its branches give 1 and 0 outputs"):
         Model(graph)
 
 
 def test_what_a_branch_cannot_do_is_said_at_once():
     graph = choice(branch("Fly", "t", output="a"), branch("Swim", "t", output="b"))
-    with pytest.raises(UnsupportedModelError, match="Fly node 'a'.*\n.*Swim node 'b'"):
+    with pytest.raises(UnsupportedModelError, match=r"Fly node 'a'.*\n.*Swim node 'b'"):
         Model(graph)
 
 

@@ -53,7 +53,14 @@ def test_both_calling_conventions():
 
 @pytest.mark.parametrize(
     "x",
-    [X.astype(np.float64), X.astype(">f4"), np.asfortranarray(X), np.repeat(X, 2, 0)[::2], X.tolist(), X[:, ::-1][:, ::-1]],
+    [
+        X.astype(np.float64),
+        X.astype(">f4"),
+        np.asfortranarray(X),
+        np.repeat(X, 2, 0)[::2],
+        X.tolist(),
+        X[:, ::-1][:, ::-1],
+    ],
     ids=["float64", "big-endian", "fortran", "strided", "list", "reversed"],
 )
 def test_any_layout_of_the_same_numbers(x):
@@ -192,7 +199,7 @@ def test_a_kernels_complaint_names_the_node():
         (Node("Div", ("a", "b"), ("y",), {}, "ratio"),),
     )
     model = Model(graph)
-    with pytest.raises(RnnrtError, match="Div node 'ratio'.*division by zero"):
+    with pytest.raises(RnnrtError, match=r"Div node 'ratio'.*division by zero"):
         model(np.array([1, 2]), np.array([1, 0]))
     np.testing.assert_array_equal(model(np.array([7, -7]), np.array([2, 2])), [3, -3])
 

@@ -67,6 +67,7 @@ def aligned_empty(Py_ssize_t size):
 cdef enum:
     KERNEL, HOST, BRANCH, JUMP
 
+
 @cython.final
 cdef class Executor:
     """A plan with memory.
