@@ -98,6 +98,7 @@ def extension(name: str, *sources: str) -> Extension:
         extra_compile_args=["-std=gnu11", "-O2", *SANITIZE],
         extra_link_args=SANITIZE,
         libraries=["m", "pthread"],
+        depends=[str(p) for p in [*(SOURCES / "isa").iterdir(), *SOURCES.glob("*.h")]],
     )
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
-from rnnrt.ops.base import REQUIRED, Operator, TensorSpec, register
+from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import broadcast_shapes, present, same_dtype, size_of
+from rnnrt.ops.product import NATIVE, computed_product, packed_product
 
 
 def fits(a: Dim, b: Dim) -> bool:
@@ -50,6 +51,17 @@ class MatMul(Operator):
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         return [np.asarray(np.matmul(inputs[0], inputs[1]))]  # type: ignore[arg-type]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        a, b = present(node, inputs), present(node, inputs, 1)
+        if a.dtype not in NATIVE or 0 in (*(a.shape or ()), *(b.shape or ())):
+            return None
+        if b.value is not None and b.value.ndim == 2:
+            return packed_product(ctx, b.value, "kn", b.value, None)
+        return computed_product(ctx, a, b, outputs[0])
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
@@ -96,6 +108,23 @@ class Gemm(Operator):
         alpha, beta = a.dtype.type(cls.attr(node, "alpha")), a.dtype.type(cls.attr(node, "beta"))
         y = y if alpha == 1 else y * alpha
         return [y if c is None else y + (c if beta == 1 else c * beta)]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        a, b = present(node, inputs), present(node, inputs, 1)
+        c = inputs[2] if len(inputs) > 2 else None
+        alpha, beta, transposed = (cls.attr(node, key) for key in ("alpha", "beta", "transB"))
+        if a.dtype not in NATIVE or cls.attr(node, "transA") or b.value is None or 0 in (*(a.shape or ()), *b.value.shape):
+            return None
+        if c is not None and (c.value is None or len(c.value.shape) > 1 and c.value.shape[0] != 1):
+            return None
+        matrix = (b.value.T if transposed else b.value) * a.dtype.type(alpha)
+        bias = None
+        if c is not None and c.value is not None:
+            bias = np.broadcast_to(c.value.reshape(-1) * a.dtype.type(beta), matrix.shape[1])
+        return packed_product(ctx, b.value, f"{'nk' if transposed else 'kn'}*{alpha}", matrix, bias)
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:

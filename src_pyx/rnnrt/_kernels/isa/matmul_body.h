@@ -1,0 +1,119 @@
+/* Matrix products with panel-packed right sides, for the real type of real.h.
+ * A panel is LANES columns of B as [k][LANES], zeros beyond the last column. */
+#include "panel_tile.h"
+
+/* rows x panels p0..p1 of C = init + A B. `init` is one padded row, added to each row; C's rows are `ldc` apart and
+ * every panel is stored whole. */
+RN_INLINE void TYPED(panel_rows)(int64_t rows, int64_t p0, int64_t p1, const REAL *init, const REAL *a, int64_t lda,
+                                 const REAL *b, int64_t K, REAL *c, int64_t ldc)
+{
+    const int64_t ps = K * LANES, most = TYPED(tile_rows)(1), blocks = (rows + most - 1) / most;
+    if (!rows)
+        return;
+    for (int64_t p = p0; p < p1;) {
+        const int P = TYPED(tile_panels)((int)((rows + blocks - 1) / blocks), 1, p1 - p);
+        int64_t row = 0;
+        for (int64_t left = blocks; left; left--) {
+            const int M = (int)((rows - row + left - 1) / left);
+            TYPED(tile_any)(1, M, P, init + p * LANES, 0, NULL, 0, a + row * lda, lda, b + p * ps, ps, K,
+                            c + row * ldc + p * LANES, ldc);
+            row += M;
+        }
+        p += P;
+    }
+}
+
+#define ROWS_AT_ONCE 48
+
+/* rows x N of C = init + A B, C's rows exactly N long. The last panel goes through a buffer where N does not fill it. */
+RN_INLINE void TYPED(product_rows)(int64_t rows, int64_t N, int64_t K, int64_t p0, int64_t p1, const REAL *init,
+                                   const REAL *a, int64_t lda, const REAL *b, REAL *c, int64_t ldc)
+{
+    REAL edge[ROWS_AT_ONCE * LANES] __attribute__((aligned(64)));
+    const int64_t whole = N / LANES, rest = N - whole * LANES;
+    TYPED(panel_rows)(rows, p0, p1 < whole ? p1 : whole, init, a, lda, b, K, c, ldc);
+    if (!rest || p1 <= whole)
+        return;
+    for (int64_t row = 0; row < rows; row += ROWS_AT_ONCE) {
+        const int64_t count = rows - row < ROWS_AT_ONCE ? rows - row : ROWS_AT_ONCE;
+        TYPED(panel_rows)(count, 0, 1, init + whole * LANES, a + row * lda, lda, b + whole * K * LANES, K, edge, LANES);
+        for (int64_t r = 0; r < count; r++)
+            memcpy(c + (row + r) * ldc + whole * LANES, edge + r * LANES, (size_t)rest * sizeof(REAL));
+    }
+}
+
+typedef struct {
+    int64_t rows, N, K;
+    const REAL *init, *a, *b;
+    REAL *c;
+} TYPED(product_job);
+
+static void TYPED(product_task)(void *argument, int thread, int n_threads, rn_barrier_state *barrier)
+{
+    const TYPED(product_job) *job = argument;
+    const int64_t panels = (job->N + LANES - 1) / LANES;
+    int64_t r0 = 0, r1 = job->rows, p0 = 0, p1 = panels;
+    if (job->rows >= 12 * n_threads) {
+        r0 = job->rows * thread / n_threads;
+        r1 = job->rows * (thread + 1) / n_threads;
+    } else {
+        p0 = panels * thread / n_threads;
+        p1 = panels * (thread + 1) / n_threads;
+    }
+    if (p0 < p1)
+        TYPED(product_rows)(r1 - r0, job->N, job->K, p0, p1, job->init, job->a + r0 * job->K, job->K, job->b,
+                            job->c + r0 * job->N, job->N);
+}
+
+/* IN a (rows, K), panels of b, init (padded N); ints: N, K. OUT c (rows, N) */
+static int TYPED(matmul_packed)(const rn_call *call)
+{
+    TYPED(product_job) job = {.N = call->ints[0], .K = call->ints[1]};
+    job.rows = call->out[0]->size / (job.N ? job.N : 1);
+    job.a = call->in[0]->data;
+    job.b = call->in[1]->data;
+    job.init = call->in[2]->data;
+    job.c = call->out[0]->data;
+    const double work = 2.0 * job.rows * job.N * job.K;
+    rn_parallel(TYPED(product_task), &job, work > THREAD_WORK ? rn_thread_limit() : 1);
+    return RN_OK;
+}
+
+/* Panels of b (K, N), its rows `ldb` apart. */
+static void TYPED(pack)(const REAL *b, int64_t ldb, int64_t K, int64_t N, REAL *panels)
+{
+    for (int64_t p = 0; p * LANES < N; p++) {
+        const int64_t width = N - p * LANES < LANES ? N - p * LANES : LANES;
+        for (int64_t k = 0; k < K; k++, panels += LANES) {
+            if (width < LANES)
+                memset(panels, 0, LANES * sizeof(REAL));
+            memcpy(panels, b + k * ldb + p * LANES, (size_t)width * sizeof(REAL));
+        }
+    }
+}
+
+/* IN a (..., M, K), b (..., K, N), both computed; ints: M, N, K, rank of the batch, its extents, then the strides in
+ * matrices of a and of b along each. Scratch: the panels of one b, and a padded row of zeros. OUT c (..., M, N) */
+static int TYPED(matmul)(const rn_call *call)
+{
+    const int64_t M = call->ints[0], N = call->ints[1], K = call->ints[2], rank = call->ints[3];
+    const int64_t *extents = call->ints + 4, *as = extents + rank, *bs = as + rank;
+    const int64_t panels = (N + LANES - 1) / LANES, count = M > 0 && N > 0 ? call->out[0]->size / (M * N) : 0;
+    const REAL *a = call->in[0]->data, *b = call->in[1]->data;
+    REAL *c = call->out[0]->data, *packed = call->scratch, *zeros = packed + panels * K * LANES;
+    int64_t last = -1;
+    memset(zeros, 0, (size_t)(panels * LANES) * sizeof(REAL));
+    for (int64_t at = 0; at < count; at++) {
+        int64_t rest = at, ai = 0, bi = 0;
+        for (int64_t axis = rank - 1; axis >= 0; axis--) {
+            ai += rest % extents[axis] * as[axis];
+            bi += rest % extents[axis] * bs[axis];
+            rest /= extents[axis];
+        }
+        if (bi != last)
+            TYPED(pack)(b + bi * K * N, N, K, N, packed);
+        last = bi;
+        TYPED(product_rows)(M, N, K, 0, panels, zeros, a + ai * M * K, K, packed, c + at * M * N, N);
+    }
+    return RN_OK;
+}
