@@ -48,6 +48,15 @@ DIRECTIVES = {
 }
 
 
+def up_to_date(done: Path) -> bool:
+    """Whether an object is newer than this file and all that it was compiled from, by the list the compiler left."""
+    listed = done.with_suffix(".d")
+    if not (done.exists() and listed.exists()):
+        return False
+    sources = [*listed.read_text().replace("\\\n", " ").split(":", 1)[1].split(), __file__]
+    return all(os.path.exists(p) and os.path.getmtime(p) < done.stat().st_mtime for p in sources)
+
+
 class BuildKernels(build_ext):
     """Compiles isa/*.c with the flags of each instruction set; module-init code gets none of them."""
 
@@ -59,12 +68,15 @@ class BuildKernels(build_ext):
 
         def compile_isa(job: tuple[str, Path]) -> list[str]:
             isa, source = job
+            folder = Path(self.build_temp) / (isa + ("-debug" if DEBUG else ""))
+            done = folder / source.with_suffix(".o")
+            if not self.force and up_to_date(done):
+                return [str(done)]
             return self.compiler.compile(
                 [str(source)],
-                output_dir=str(Path(self.build_temp) / isa),
+                output_dir=str(folder),
                 macros=[("RN_ISA", isa)],
-                extra_postargs=[*COMMON, OPTIMISE, *SANITIZE, *ISA_FLAGS[isa]],
-                depends=[str(p) for p in (SOURCES / "isa").iterdir()],
+                extra_postargs=[*COMMON, OPTIMISE, *SANITIZE, *ISA_FLAGS[isa], "-MMD"],
             )
 
         jobs = [(isa, source) for isa in ISA_FLAGS for source in sorted((SOURCES / "isa").glob("*.c"))]
