@@ -119,3 +119,15 @@ def tensor_list(value: Any, context: Context) -> list[Ref]:
     if not isinstance(value, list):
         raise ModelFormatError(f"{context.source}: input_layers or output_layers are malformed: {str(value)[:80]!r}")
     return [ref for item in value for ref in tensor_list(item, context)]
+
+
+def renumber(calls: list[Call], outputs: list[Ref], models: set[str]) -> list[Call]:
+    """Count the calls of nested models as the references do.
+
+    Keras 2 takes the model's own definition for its call 0, so that those in the file start at 1.
+    """
+    used: dict[str, set[int]] = {}
+    for ref in [*outputs, *(r for c in calls for r in refs_in((c.args, c.kwargs)))]:
+        used.setdefault(ref.layer, set()).add(ref.call)
+    shifted = {name for name in models if used.get(name) and 0 not in used[name]}
+    return [Call(c.layer, c.number + 1, c.args, c.kwargs) if c.layer in shifted else c for c in calls]

@@ -228,7 +228,18 @@ def dtype_code(dtype: np.dtype) -> int:
 
 
 _TRAINING_SUFFIXES = ("_initializer", "_regularizer", "_constraint", "dropout")
-_TRAINING_OPTIONS = {"seed", "noise_shape", "rate", "stddev", "implementation", "unit_forget_bias", "sparse", "ragged"}
+_TRAINING_OPTIONS = {
+    "seed",
+    "noise_shape",
+    "rate",
+    "stddev",
+    "implementation",
+    "unit_forget_bias",
+    "sparse",
+    "ragged",
+    "renorm_momentum",
+    "renorm_clipping",
+}
 
 
 def _is_training_option(key: str) -> bool:
@@ -316,6 +327,8 @@ class Layer:
 
     def __call__(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Build within the layer's name scope, with floating point inputs in the layer's dtype."""
+        if isinstance(inputs, Tensor) and isinstance(kwargs.get("mask"), Tensor):
+            inputs = inputs.with_mask(kwargs["mask"])
         b.scope.append(self.name)
         try:
             outputs = self.build(b, self.cast_inputs(b, inputs), *args, **kwargs)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
-from rnnrt.layers.operations import broadcast, common_dtype, concat, ones_like
+from rnnrt.layers.operations import broadcast, common_dtype, concat, filled_like
 
 
 class Merge(Layer):
@@ -125,7 +125,9 @@ class Concatenate(Layer):
         if not masks:
             return None
         if axis >= masks[0].rank:
-            return combine_masks(b, masks, "And")
+            if b.legacy:
+                return combine_masks(b, masks, "And")
+            return combine_masks(b, masks, "Or") if len(masks) == len(parts) else None
         full = []
         for part in parts:
             mask = part.mask
@@ -133,7 +135,7 @@ class Concatenate(Layer):
                 slim = part
                 while slim.rank > masks[0].rank:
                     slim = b.take(slim, 0, slim.rank - 1)
-                mask = ones_like(b, slim, np.dtype(bool))
+                mask = filled_like(b, slim, 1, np.dtype(bool))
             full.append(mask)
         return concat(b, full, axis)
 

@@ -159,14 +159,18 @@ def concat(b: GraphBuilder, parts: Sequence[Tensor], axis: int) -> Tensor:
     return b.op("Concat", list(parts), shape, axis=axis)
 
 
-def _ones_like(layer: Operation, b: GraphBuilder, args: list[Any], options: dict[str, Any]) -> Tensor:
-    return ones_like(b, args[0], np.dtype(options.get("dtype") or args[0].dtype))
+def _filled(value: int) -> Builder:
+    def build(layer: Operation, b: GraphBuilder, args: list[Any], options: dict[str, Any]) -> Tensor:
+        dtype = np.dtype(args[1] if len(args) > 1 else options.get("dtype") or args[0].dtype)
+        return filled_like(b, args[0], value, dtype)
+
+    return build
 
 
-def ones_like(b: GraphBuilder, x: Tensor, dtype: np.dtype) -> Tensor:
-    """Ones (True) in the shape of `x`."""
+def filled_like(b: GraphBuilder, x: Tensor, value: int, dtype: np.dtype) -> Tensor:
+    """One number in the shape of `x`."""
     shape = b.op("Shape", [x], (x.rank,), np.dtype(np.int64))
-    return b.op("Expand", [b.constant(np.ones((), dtype), "one"), shape], x.shape, dtype)
+    return b.op("Expand", [b.constant(np.full((), value, dtype), "fill"), shape], x.shape, dtype)
 
 
 def _broadcast_to(layer: Operation, b: GraphBuilder, args: list[Any], options: dict[str, Any]) -> Tensor:
@@ -218,7 +222,7 @@ OPERATIONS: dict[str, Builder] = {
     "Multiply": _binary("Mul"),
     "Negative": _unary("Neg", False),
     "NotEqual": _not_equal,
-    "OnesLike": _ones_like,
+    "OnesLike": _filled(1),
     "Power": _binary("Pow"),
     "Relu": _activation("relu"),
     "Sigmoid": _activation("sigmoid"),
@@ -232,5 +236,6 @@ OPERATIONS: dict[str, Builder] = {
     "Tanh": _activation("tanh"),
     "Transpose": _transpose,
     "TrueDivide": _binary("Div"),
+    "ZerosLike": _filled(0),
 }
 """keras.ops' class name to the function that adds its nodes."""

@@ -73,11 +73,11 @@ class RNN(Layer):
     def build(
         self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        x, states, mask = split_call(self, inputs, initial_state, mask)
+        x, states, mask = split_call(self, b, inputs, initial_state, mask)
         outputs, last, finals = self.run(b, x, states, mask)
         if self.return_sequences:
             result = b.flip(outputs, 1) if self.go_backwards else outputs
-            result = result.with_mask(mask)
+            result = result.with_mask(x.mask)
         else:
             result = last
         return [result, *finals] if self.return_state else result
@@ -108,16 +108,22 @@ class RNN(Layer):
         return x, last[0], finals
 
 
-def split_call(layer: Layer, inputs: Any, initial_state: Any, mask: Any) -> tuple[Tensor, list[Tensor], Tensor | None]:
+def split_call(
+    layer: Layer, b: GraphBuilder, inputs: Any, initial_state: Any, mask: Any
+) -> tuple[Tensor, list[Tensor], Tensor | None]:
     """The sequence, the initial states and the mask of a recurrent layer's call, in any form Keras has.
 
-    Keras 2 puts the states behind the sequence in one list.
+    Keras 2 puts the states behind the sequence in one list. Keras 3 does not hand the sequence's mask to a call that
+    has initial states, unless it is told to; behind such a layer the mask goes on. The mask of the sequence that is
+    returned is the one that goes on.
     """
     flat = flatten(inputs)
     states = flat[1:] + flatten(initial_state)
     x = flat[0]
     masks = flatten(mask)
-    found = masks[0] if masks else x.mask
+    if masks:
+        x = x.with_mask(masks[0])
+    found = masks[0] if masks else None if states and not b.legacy else x.mask
     if x.rank != 3:
         raise layer.unsupported(f"its input has shape {x.shape}", "it needs (batch, time, features)")
     for state in states:

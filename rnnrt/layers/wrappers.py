@@ -51,7 +51,7 @@ class Bidirectional(Layer):
         self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         forward, backward = self.forward_layer, self.backward_layer
-        x, states, mask = split_call(self, inputs, initial_state, mask)
+        x, states, mask = split_call(self, b, inputs, initial_state, mask)
         half = len(states) // 2
         if self._is_one_operator():
             merged, finals = self._fused(b, x, states, mask)
@@ -63,7 +63,7 @@ class Bidirectional(Layer):
                 y1, y2 = b.flip(y1, 1), b.flip(y2, 1)
             pair = [y1, y2] if forward.return_sequences else [last1, last2]
             merged, finals = self._merge_pair(b, pair), [*finals1, *finals2]
-        result = [y.with_mask(mask) if forward.return_sequences else y for y in merged]
+        result = [y.with_mask(x.mask) if forward.return_sequences else y for y in merged]
         if forward.return_state:
             return [*result, *finals]
         return result if len(result) > 1 else result[0]
