@@ -82,7 +82,6 @@ def compare(path: Path, feeds: list[np.ndarray], want: list[np.ndarray]) -> None
 def test_layer(name: str, major: int, tmp_path: Path) -> None:
     keras = framework(major)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    keras.backend.clear_session()
     model = CASES[name](keras)
     randomise(model, rng)
     feeds = feeds_for(model, rng)
