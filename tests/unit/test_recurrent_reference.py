@@ -66,8 +66,12 @@ EXTRAS: dict[str, list[dict[str, int]]] = {
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("op", sorted(GATES))
 def test_onnxruntime_attributes(op: str, direction: str) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    # The RNN of onnxruntime 1.23, the last for Python 3.10, reads outside its memory for a length of 0.
+    sound = op != "RNN" or tuple(map(int, ort.__version__.split(".")[:2])) > (1, 23)
+    ragged = LENGTHS if sound else np.maximum(LENGTHS, 1)
     w = weights(op, 2 if direction == "bidirectional" else 1)
-    for lengths, state, clip, extra in product((None, LENGTHS), (False, True), (0.0, 0.4), EXTRAS[op]):
+    for lengths, state, clip, extra in product((None, ragged), (False, True), (0.0, 0.4), EXTRAS[op]):
         operands = [w["X"], w["W"], w["R"], w["B"], lengths, w["h"] if state else None]
         attrs: dict[str, Any] = {"direction": direction, "hidden_size": HIDDEN, **({"clip": clip} if clip else {})}
         if op == "LSTM":
