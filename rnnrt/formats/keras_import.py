@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
+from rnnrt.formats import kind_of
 from rnnrt.formats.hdf5 import H5Reader
 from rnnrt.formats.keras_config import Context, read_network
 from rnnrt.formats.keras_weights import load_groups, load_named
@@ -45,11 +46,11 @@ def read_keras(path: str | os.PathLike[str]) -> Graph:
     """
     file = Path(path)
     label = file.name
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(8)
-    except OSError as error:
-        raise ModelFormatError(f"{file}: cannot be read: {error.strerror}") from None
+    kind = kind_of(file)
+    if kind != "keras":
+        raise ModelFormatError(f"{file}: is no Keras file but {kind}; read it with rnnrt.load")
+    with file.open("rb") as stream:
+        head = stream.read(8)
     if head.startswith(b"PK"):
         network, version = _read_zip(file, label)
     else:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt.errors import ModelFormatError, UnsupportedModelError
+from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.ir import Graph, Node, Value
 
 Extent = int | None
@@ -332,6 +332,11 @@ class Layer:
         b.scope.append(self.name)
         try:
             outputs = self.build(b, self.cast_inputs(b, inputs), *args, **kwargs)
+        except RnnrtError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            shapes = [x.shape for x in _tensors(inputs)]
+            raise ModelFormatError(f"{self.label()}: does not fit inputs of shapes {shapes}: {error}") from error
         finally:
             b.scope.pop()
         if self.supports_masking and isinstance(inputs, Tensor) and isinstance(outputs, Tensor) and not outputs.mask:
@@ -375,6 +380,12 @@ class Layer:
     def label(self) -> str:
         """How messages name this layer."""
         return f"layer {self.name!r} ({type(self).__name__})"
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, (list, tuple)):
+        return [x for v in value for x in _tensors(v)]
+    return [value] if isinstance(value, Tensor) else []
 
 
 def snake_case(name: str) -> str:

@@ -190,6 +190,8 @@ class Reshape(Layer):
     def __init__(self, target_shape: TensorShape, **options: Any) -> None:
         super().__init__(**options)
         self.target_shape = tuple(-1 if d is None else int(d) for d in target_shape)
+        if any(d < -1 or d == 0 for d in self.target_shape) or self.target_shape.count(-1) > 1:
+            raise self.unsupported(f"target_shape={self.target_shape}", "use positive extents and at most one -1")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "target_shape": self.target_shape}

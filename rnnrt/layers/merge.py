@@ -10,6 +10,13 @@ from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 from rnnrt.layers.operations import broadcast, common_dtype, concat, filled_like
 
 
+def several(layer: Layer, inputs: Any) -> list[Tensor]:
+    """The inputs of a layer that takes a list of them."""
+    if not isinstance(inputs, (list, tuple)) or not inputs:
+        raise layer.unsupported("is not called with a list of inputs", "give it a list")
+    return list(inputs)
+
+
 class Merge(Layer):
     """An elementwise combination; inputs of lower rank get axes of extent one behind the batch."""
 
@@ -17,9 +24,7 @@ class Merge(Layer):
     op: ClassVar[str]
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-        if len(given) < 1:
-            raise self.unsupported("has no inputs", "give it at least one")
+        given = several(self, inputs)
         parts = self._aligned(b, given)
         result = parts[0]
         for part in parts[1:]:
@@ -109,7 +114,7 @@ class Concatenate(Layer):
         return {**super().get_config(), "axis": self.axis}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        parts = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        parts = several(self, inputs)
         rank = parts[0].rank
         axis = self.axis % rank if rank else 0
         if any(p.rank != rank for p in parts) or axis == 0:
@@ -154,7 +159,7 @@ class Dot(Layer):
         return {**super().get_config(), "axes": self.axes, "normalize": self.normalize}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        x, y = inputs
+        x, y = several(self, inputs)
         pair = [self.axes, self.axes] if isinstance(self.axes, int) else list(self.axes)
         if x.rank not in (2, 3) or y.rank not in (2, 3):
             raise self.unsupported(f"inputs of shapes {x.shape} and {y.shape}", "use inputs of two or three axes")

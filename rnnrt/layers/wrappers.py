@@ -126,6 +126,8 @@ class TimeDistributed(Layer):
     def __init__(self, layer: Layer, **options: Any) -> None:
         super().__init__(**options)
         self.layer = layer
+        if not isinstance(layer, Layer):
+            raise self.unsupported(f"wraps {layer!r}", "wrap a layer")
 
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"layer": self.layer}

@@ -404,8 +404,8 @@ WITH_KERAS_2 = {
     "bidirectional_of_two_kinds", "bidirectional_states", "conv_same_2_1_2", "encoder_decoder", "frozen_layers",
     "global_pools", "gru_and_dense_hard_sigmoid", "gru_reset_before", "half_masked_concatenate", "initial_state",
     "lstm_recurrent_hard_sigmoid", "masked_LSTM_back", "masked_SimpleRNN_forth", "masked_with_initial_state",
-    "merged_masks", "nested", "nested_in_sequential", "shared_layers", "stacked_cells", "stacked_cells_masked_backwards",
-    "stateful", "time_distributed_masked",
+    "merged_masks", "nested", "nested_in_sequential", "shared_layers", "stacked_cells",
+    "stacked_cells_masked_backwards", "stateful", "time_distributed_masked",
 }  # fmt: skip
 """Building models takes Keras 2 long; the cases in which it may differ from Keras 3. RNNRT_ALL_CASES=1 runs all."""
 
