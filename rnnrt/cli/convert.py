@@ -73,9 +73,10 @@ def convert(source: str, output: str | None, free: int, no_check: bool, as_json:
         )
     else:
         _report(source, model, target, differences)
-    if differences and max(differences.values()) > TOLERANCE:
+    largest = max((differences or {}).values(), default=0.0)
+    if largest > TOLERANCE:
         raise RnnrtError(
-            f"the compiled result differs from the reference by {max(differences.values()):.1e}, more than {TOLERANCE:.0e}; "
+            f"the compiled result differs from the reference by {largest:.1e}, more than {TOLERANCE:.0e}; "
             "the file was written, but please report this with the model"
         )
 

@@ -57,9 +57,8 @@ def inspect(model: str, free: int, nodes: bool, as_json: bool) -> None:
             say(f"  {word} {escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
     for line in recurrent_layers(graph):
         say(f"  {line}")
-    say(
-        f"  {count(parameters(graph))} parameters; {count(flops)} floating point operations a run with free axes of {free}"
-    )
+    work = f"{count(flops)} floating point operations a run with free axes of {free}"
+    say(f"  {count(parameters(graph))} parameters; {work}")
     say(f"  {len(rows)} nodes after folding, {len(rows) - len(hosted)} native on {loaded.isa}")
     if hosted:
         kinds = Counter(row.op for row in hosted)

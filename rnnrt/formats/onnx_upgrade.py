@@ -103,7 +103,7 @@ def _pad(node: RawNode, opset: int, to: Emitter) -> None:
         node.inputs = [
             node.inputs[0],
             pads,
-            to.constant(np.float32(value), f"{node.outputs[0]}.value") if value else "",
+            to.constant(np.array(value, np.float32), f"{node.outputs[0]}.value") if value else "",
         ]
     _keep(node, to)
 
@@ -164,7 +164,8 @@ def _cast(node: RawNode, opset: int, to: Emitter) -> None:
 
 def _constant(node: RawNode, opset: int, to: Emitter) -> None:
     forms = {
-        "value": None, "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64
+        "value": None, "value_float": np.float32, "value_floats": np.float32,
+        "value_int": np.int64, "value_ints": np.int64,
     }  # fmt: skip
     found = [key for key in node.attrs if key in forms]
     if len(found) != 1 or len(node.attrs) != 1:

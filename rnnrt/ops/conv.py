@@ -128,8 +128,8 @@ class ConvTranspose(_Convolution):
         assert x is not None and w is not None
         window, group = Window.of(node, w.shape[2:]), cls.attr(node, "group")
         goal, cuts = cls._extents(node, window, x.shape[2:])
-        room = [max(before + int(g), (n - 1) * s + span)  # type: ignore[arg-type]
-                for g, (before, _), n, s, span in zip(goal, cuts, x.shape[2:], window.strides, window.spans, strict=True)]  # fmt: skip
+        extents = zip(goal, cuts, x.shape[2:], window.strides, window.spans, strict=True)
+        room = [max(before + int(g), (n - 1) * s + span) for g, (before, _), n, s, span in extents]  # type: ignore[arg-type]
         y = np.zeros((x.shape[0], w.shape[1] * group, *room), x.dtype)
         outputs = np.split(y, group, 1)
         for part, weights, out in zip(np.split(x, group, 1), np.split(w, group, 0), outputs, strict=True):

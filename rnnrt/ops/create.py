@@ -52,7 +52,7 @@ class ShapeOf(Operator):
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        return [np.array(np.shape(inputs[0])[cls.attr(node, "start") : cls.attr(node, "end")], INT64)]
+        return [np.array(np.asarray(inputs[0]).shape[cls.attr(node, "start") : cls.attr(node, "end")], INT64)]
 
 
 @register
@@ -68,7 +68,7 @@ class Size(Operator):
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        return [np.array(np.size(inputs[0]), INT64)]
+        return [np.array(np.asarray(inputs[0]).size, INT64)]
 
 
 @register
@@ -138,7 +138,8 @@ class EyeLike(Operator):
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         x, code = np.asarray(inputs[0]), cls.attr(node, "dtype")
-        return [np.eye(*x.shape, k=cls.attr(node, "k"), dtype=x.dtype if code is None else CAST_TARGETS[code])]
+        rows, columns = x.shape
+        return [np.eye(rows, columns, k=cls.attr(node, "k"), dtype=x.dtype if code is None else CAST_TARGETS[code])]
 
 
 @register

@@ -116,9 +116,11 @@ class Gemm(Operator):
         a, b = present(node, inputs), present(node, inputs, 1)
         c = inputs[2] if len(inputs) > 2 else None
         alpha, beta, transposed = (cls.attr(node, key) for key in ("alpha", "beta", "transB"))
-        if a.dtype not in NATIVE or cls.attr(node, "transA") or b.value is None or 0 in (*(a.shape or ()), *b.value.shape):
+        if a.dtype not in NATIVE or cls.attr(node, "transA") or b.value is None:
             return None
-        if c is not None and (c.value is None or len(c.value.shape) > 1 and c.value.shape[0] != 1):
+        if 0 in (*a.known_shape, *b.value.shape):
+            return None
+        if c is not None and (c.value is None or (c.value.ndim > 1 and c.value.shape[0] != 1)):
             return None
         matrix = (b.value.T if transposed else b.value) * a.dtype.type(alpha)
         bias = None
@@ -164,11 +166,11 @@ class Einsum(Operator):
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        return [np.asarray(np.einsum(node.attrs["equation"].replace(" ", ""), *inputs))]
+        return [np.asarray(np.einsum(node.attrs["equation"].replace(" ", ""), *map(np.asarray, inputs)))]
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
-        letters = {}
+        letters: dict[str, Any] = {}
         for term, spec in zip(str(node.attrs["equation"]).split("->")[0].split(","), inputs, strict=False):
             letters.update(zip(term.strip(), spec.shape or (), strict=False) if spec else ())
-        return 2 * math.prod(d for d in letters.values() if isinstance(d, int))
+        return 2 * math.prod([d for d in letters.values() if isinstance(d, int)])

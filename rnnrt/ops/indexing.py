@@ -312,8 +312,9 @@ class Pad(Operator):
         both = cls.pads(node, len(x.shape or ()), pads, axes)
         if not any(a or b for a, b in both):
             return [KernelCall("alias", (0,))]
-        value = 2 if given(inputs, 2) is not None and inputs[2].shape in ((), (1,)) else None  # type: ignore[union-attr]
-        if value is None and given(inputs, 2) is not None and inputs[2].shape != (0,):  # type: ignore[union-attr]
+        filler = given(inputs, 2)
+        value = 2 if filler is not None and filler.shape in {(), (1,)} else None
+        if value is None and filler is not None and filler.shape != (0,):
             return None
         return [KernelCall("pad", (0, value), ints=tuple(a for a, _ in both))]
 
@@ -375,5 +376,5 @@ class Trilu(Operator):
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        k = 0 if given(inputs, 1) is None else int(np.ravel(inputs[1])[0])
+        k = 0 if given(inputs, 1) is None else int(np.asarray(inputs[1]).ravel()[0])
         return [(np.triu if cls.attr(node, "upper") else np.tril)(np.asarray(inputs[0]), k)]

@@ -46,8 +46,8 @@ def packed_product(
 
 def computed_product(ctx: LowerContext, a: TensorSpec, b: TensorSpec, out: TensorSpec) -> list[KernelCall] | None:
     """Inputs 0 and 1, with numpy's broadcasting of leading axes; None for ranks the kernel does not take."""
-    left: tuple[int, ...] = a.shape if len(a.shape or ()) > 1 else (1, *(a.shape or ()))  # type: ignore[assignment]
-    right: tuple[int, ...] = b.shape if len(b.shape or ()) > 1 else (*(b.shape or ()), 1)  # type: ignore[assignment]
+    left = a.known_shape if len(a.known_shape) > 1 else (1, *a.known_shape)
+    right = b.known_shape if len(b.known_shape) > 1 else (*b.known_shape, 1)
     batch = np.broadcast_shapes(left[:-2], right[:-2])
     lanes = ctx.vector_bytes // a.dtype.itemsize
     depth, columns = right[-2:]

@@ -89,9 +89,12 @@ class Reshape(View):
             raise ShapeError(f"{node.label()}: {target} is not a shape; one extent at most may be -1")
         if -1 in target:
             shape[target.index(-1)] = None if x.shape is None else _rest(node, x.shape, shape, target.index(-1))
-        elif x.shape is not None and all(isinstance(d, int) for d in (*x.shape, *shape)):
-            if math.prod(x.shape) != math.prod(shape):  # type: ignore[arg-type]
-                raise ShapeError(f"{node.label()}: {x.shape} does not fit into {tuple(shape)}")
+        elif (
+            x.shape is not None
+            and all(isinstance(d, int) for d in (*x.shape, *shape))
+            and math.prod(x.shape) != math.prod(shape)  # type: ignore[arg-type]
+        ):
+            raise ShapeError(f"{node.label()}: {x.shape} does not fit into {tuple(shape)}")
         return [TensorSpec(x.dtype, tuple(shape))]
 
     @classmethod
@@ -282,7 +285,8 @@ class Concat(Operator):
         for i, column in enumerate(zip(*shapes, strict=True)):
             known = {d for d in column if isinstance(d, int)}
             if i == at:
-                result.append(sum(known_d for known_d in column) if len(column) == _count_ints(column) else None)  # type: ignore[misc]
+                total = sum(d for d in column if isinstance(d, int))
+                result.append(total if len(column) == _count_ints(column) else None)
             elif len(known) > 1:
                 raise ShapeError(f"{node.label()}: shapes {shapes} differ along axis {i}; only axis {at} may differ")
             else:
@@ -352,9 +356,9 @@ class Split(Operator):
     def lower(
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
-        shape: tuple[int, ...] = present(node, inputs).shape  # type: ignore[assignment]
-        at = normalise_axis(node, cls.attr(node, "axis"), len(shape))
-        return [KernelCall("split", (0,), tuple(range(len(outputs))), ints=(at, *(s.shape[at] for s in outputs)))]  # type: ignore[index,misc]
+        at = normalise_axis(node, cls.attr(node, "axis"), len(present(node, inputs).known_shape))
+        lengths = (s.known_shape[at] for s in outputs)
+        return [KernelCall("split", (0,), tuple(range(len(outputs))), ints=(at, *lengths))]
 
 
 @register

@@ -22,9 +22,7 @@ def array(*shape: int, dtype: str = "float32") -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @settings(deadline=None, max_examples=40)
 @given(rows=st.integers(1, 27), depth=st.integers(1, 35), columns=st.integers(1, 70), constant=st.booleans())
-def test_matmul_equals_the_reference(
-    isa: str, dtype: str, rows: int, depth: int, columns: int, constant: bool
-) -> None:
+def test_matmul_equals_the_reference(isa: str, dtype: str, rows: int, depth: int, columns: int, constant: bool) -> None:
     graph, feeds = one_node(
         "MatMul", [array(rows, depth, dtype=dtype), array(depth, columns, dtype=dtype)], 1, [1] if constant else []
     )
@@ -50,9 +48,7 @@ def test_matmul_broadcasts_as_numpy(isa: str, shapes: tuple[tuple[int, ...], tup
 def test_gemm_equals_numpy(isa: str, transposed: int, bias: tuple[int, ...] | None) -> None:
     a, b = array(7, 13), array(*((19, 13) if transposed else (13, 19)))
     c = None if bias is None else array(*bias)
-    graph, feeds = one_node(
-        "Gemm", [a, b, c], 1, [1] if c is None else [1, 2], alpha=0.5, beta=2.0, transB=transposed
-    )
+    graph, feeds = one_node("Gemm", [a, b, c], 1, [1] if c is None else [1, 2], alpha=0.5, beta=2.0, transB=transposed)
     want = 0.5 * (a.astype("f8") @ (b.T if transposed else b)) + (0 if c is None else 2 * c.astype("f8"))
     assert_close(compiled(graph, feeds, isa)[0], want, 2e-6)
 

@@ -159,7 +159,7 @@ def test_moves_equal_numpy(isa: str, dtype: type, data: st.DataObject) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 def test_an_index_out_of_range_is_an_error(isa: str) -> None:
     graph, feeds = one_node("Gather", [X, i(0, 3)], axis=1)
-    with pytest.raises(ShapeError, match="Gather node 'node': index 3 is out of range for an extent of 3"):
+    with pytest.raises(ShapeError, match=r"Gather node 'node': index 3 is out of range for an extent of 3"):
         evaluate(graph, feeds)
-    with pytest.raises(RnnrtError, match="Gather node 'node'.*out of range"):
+    with pytest.raises(RnnrtError, match=r"Gather node 'node'.*out of range"):
         compiled(graph, feeds, isa)
