@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import zipfile
@@ -82,10 +83,8 @@ def test_flipped_bytes_never_escape_as_other_errors(kind: str, tmp_path: Path, r
         for at in rng.integers(0, len(data), 3):
             damaged[at] = rng.integers(0, 256)
         path.write_bytes(damaged)
-        try:
+        with contextlib.suppress(RnnrtError):
             read_keras(path)
-        except RnnrtError as error:
-            assert str(error)
 
 
 def test_reasons_come_all_at_once(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -271,7 +270,8 @@ def test_lfs_pointer(tmp_path: Path) -> None:
     "config",
     [
         "{", "[]", "null", "3", '{"class_name": 3}', '{"class_name": "Sequential", "config": {"layers": [7]}}',
-        '{"class_name": "Sequential", "config": {"layers": []}}', '{"class_name": "Functional", "config": {"layers": []}}',
+        '{"class_name": "Sequential", "config": {"layers": []}}',
+        '{"class_name": "Functional", "config": {"layers": []}}',
         '{"class_name": "Dense", "config": {"units": 3, "name": "d"}}', "[" * 100_000,
         json.dumps(sequential(layer("Dense", "d", units="many"))), json.dumps(sequential(layer("Dense", "d"))),
         json.dumps(sequential(layer("LSTM", "d", units=-3))), json.dumps(sequential(layer("Bidirectional", "d"))),
