@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rnnrt.errors import ModelFormatError
+from rnnrt.errors import ModelFormatError, RnnrtError
 from rnnrt.ir import Graph
 
 __all__ = ["kind_of", "read_model"]
@@ -64,14 +64,25 @@ def read_model(path: str | os.PathLike[str]) -> Graph:
         The file holds something that rnnrt cannot run exactly; every reason is listed.
     """
     kind = kind_of(path)
-    if kind == "keras":
-        from rnnrt.formats.keras_import import read_keras
+    try:
+        if kind == "keras":
+            from rnnrt.formats.keras_import import read_keras
 
-        return read_keras(path)
-    if kind == "container":
-        from rnnrt.formats.container import read_container
+            return read_keras(path)
+        if kind == "container":
+            from rnnrt.formats.container import read_container
 
-        return read_container(path)
-    from rnnrt.formats.onnx_import import read_onnx
+            return read_container(path)
+        from rnnrt.formats.onnx_import import read_onnx
 
-    return read_onnx(path)
+        return read_onnx(path)
+    except RnnrtError:
+        raise
+    except RecursionError:
+        raise ModelFormatError(f"{os.fspath(path)}: nested too deeply") from None
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        # What a reader foresees has its own message; damage can take forms that nobody foresaw.
+        raise ModelFormatError(
+            f"{os.fspath(path)}: is damaged or not as its format has it ({type(error).__name__}: {str(error)[:200]}); "
+            "export or download it again"
+        ) from error
