@@ -44,7 +44,7 @@ def main() -> None:
     import tf_keras
 
     from tests.conformance.keras_cases import CASES
-    from tests.conformance.test_keras_layers import feeds_for, leaves, randomise
+    from tests.conformance.test_keras_layers import feeds_for, outputs_of, randomise
 
     folder = ROOT / "tests" / "data" / "keras"
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def main() -> None:
             model = CASES[name](module)
             randomise(model, rng)
             feeds = feeds_for(model, rng)
-            outputs = leaves(model(feeds if len(feeds) > 1 else feeds[0], training=False))
+            outputs = outputs_of(model, feeds)
             path = folder / f"{name}.{major}.{'keras' if (len(name) + major) % 2 else 'h5'}"
             model.save(path)
             if path.suffix == ".keras":

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.formats import keras_nodes
+from rnnrt.formats.keras_tf_functions import function_of
 from rnnrt.layers import LAYERS, Call, Identity, InputLayer, InputSpec, Layer, Network, Ref
 from rnnrt.layers.operations import OPERATIONS, Operation
 
@@ -82,6 +83,8 @@ def make_layer(spec: Any, context: Context) -> Layer:
             return InputLayer(declared.shape, declared.dtype.name, declared.name)
         if _is_operation(spec):
             return _make_operation(kind, config, spec, context)
+        if kind in ("TFOpLambda", "SlicingOpLambda") and (found := function_of(config)):
+            return Operation(found, {}, name=str(config.get("name")))
         if kind not in LAYERS:
             hint = _HINTS.get(kind, "replace it by layers that rnnrt knows, or export the model to ONNX")
             context.reasons.append(f"{label}: rnnrt has no such layer; {hint}")
@@ -166,7 +169,8 @@ def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Cont
         layers.append(layer)
         if item.get("class_name") == "InputLayer":
             inputs[layer.name] = input_spec(layer.name, item.get("config", {}), context)
-        calls += keras_nodes.calls_of(layer.name, item.get("inbound_nodes", []), isinstance(layer, Operation), context)
+        nodes = item.get("inbound_nodes", [])
+        calls += keras_nodes.calls_of(layer.name, nodes, isinstance(layer, Operation), context)
     order = [ref.layer for ref in keras_nodes.tensor_list(config.get("input_layers"), context)]
     missing = [name for name in order if name not in inputs]
     if missing:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rnnrt.errors import ModelFormatError
+from rnnrt.formats.keras_tf_functions import arguments_of
 from rnnrt.layers.network import Call, Ref, refs_in
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def calls_of(name: str, nodes: Any, is_operation: bool, context: Context) -> lis
     for number, node in enumerate(nodes):
         args, kwargs = _dict_node(node, name, context) if isinstance(node, Mapping) else _list_node(node, name, context)
         if is_operation:
-            calls.append(Call(name, number, args, kwargs))
+            calls.append(Call(name, number, args, arguments_of(kwargs)))
             continue
         kept = {}
         for key, value in kwargs.items():
@@ -47,10 +48,16 @@ def _list_node(node: Any, name: str, context: Context) -> tuple[tuple[Any, ...],
     """Keras 2: a list of [layer, call, tensor, kwargs], one for each tensor of the first argument."""
     if not isinstance(node, list) or not node:
         raise ModelFormatError(f"{context.source}: layer {name!r}: a call in inbound_nodes is malformed")
-    if _is_list_ref(node):
+    if _is_list_ref(node) or _is_constant(node):
         node = [node]
-    refs, kwargs = [], {}
+    refs: list[Any] = []
+    kwargs: dict[str, Any] = {}
     for item in node:
+        if _is_constant(item):
+            refs.append(item[2])
+            if len(item) > 3 and isinstance(item[3], Mapping):
+                kwargs.update({k: _list_value(v) for k, v in item[3].items()})
+            continue
         if not _is_list_ref(item):
             raise ModelFormatError(f"{context.source}: layer {name!r}: {str(item)[:80]!r} names no tensor")
         refs.append(Ref(item[0], item[1], item[2]))
@@ -62,11 +69,15 @@ def _list_node(node: Any, name: str, context: Context) -> tuple[tuple[Any, ...],
 def _list_value(value: Any) -> Any:
     if _is_list_ref(value):
         return Ref(value[0], value[1], value[2])
-    if isinstance(value, list) and len(value) >= 3 and value[:2] == ["_CONSTANT_VALUE", -1]:
+    if _is_constant(value):
         return value[2]
     if isinstance(value, list):
         return [_list_value(v) for v in value]
     return value
+
+
+def _is_constant(value: Any) -> bool:
+    return isinstance(value, list) and len(value) >= 3 and value[:2] == ["_CONSTANT_VALUE", -1]
 
 
 def _is_list_ref(value: Any) -> bool:
@@ -111,9 +122,9 @@ def _dict_value(value: Any, name: str, context: Context) -> Any:
 
 
 def tensor_list(value: Any, context: Context) -> list[Ref]:
-    """input_layers or output_layers: one reference, a list of them, or a dictionary of them."""
+    """input_layers or output_layers: one reference, a list of them, or a dictionary of them, which Keras sorts."""
     if isinstance(value, Mapping):
-        value = list(value.values())
+        value = [value[key] for key in sorted(value)]
     if _is_list_ref(value):
         return [Ref(value[0], value[1], value[2])]
     if not isinstance(value, list):

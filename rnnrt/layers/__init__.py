@@ -10,6 +10,7 @@ from rnnrt.layers.conv import (
     GlobalMaxPooling1D,
     MaxPooling1D,
 )
+from rnnrt.layers.conv_more import Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
 from rnnrt.layers.core import (
     Activation,
     ActivityRegularization,
@@ -32,6 +33,7 @@ from rnnrt.layers.merge import Add, Average, Concatenate, Dot, Maximum, Minimum,
 from rnnrt.layers.network import Call, InputSpec, Network, Ref
 from rnnrt.layers.norm import BatchNormalization, LayerNormalization
 from rnnrt.layers.recurrent import GRU, LSTM, RNN, CuDNNGRU, CuDNNLSTM, SimpleRNN
+from rnnrt.layers.resize import Cropping1D, Rescaling, UnitNormalization, UpSampling1D, ZeroPadding1D
 from rnnrt.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
@@ -51,9 +53,12 @@ __all__ = [
     "Call",
     "Concatenate",
     "Conv1D",
+    "Conv1DTranspose",
+    "Cropping1D",
     "CuDNNGRU",
     "CuDNNLSTM",
     "Dense",
+    "DepthwiseConv1D",
     "Dot",
     "Dropout",
     "Embedding",
@@ -82,7 +87,9 @@ __all__ = [
     "ReLU",
     "Ref",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
+    "SeparableConv1D",
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
@@ -92,11 +99,22 @@ __all__ = [
     "Tensor",
     "ThresholdedReLU",
     "TimeDistributed",
+    "UnitNormalization",
+    "UpSampling1D",
+    "ZeroPadding1D",
 ]
 
 LAYERS: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (
+        Conv1DTranspose,
+        DepthwiseConv1D,
+        SeparableConv1D,
+        Cropping1D,
+        Rescaling,
+        UnitNormalization,
+        UpSampling1D,
+        ZeroPadding1D,
         Add,
         AveragePooling1D,
         Average,

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
-from rnnrt.layers.operations import broadcast, common_dtype, concat, filled_like
+from rnnrt.layers.operations import broadcast
+from rnnrt.layers.shape_operations import common_dtype, concat, filled_like
 
 
 def several(layer: Layer, inputs: Any) -> list[Tensor]:

@@ -78,7 +78,7 @@ class Network(Layer):
 
     def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         if isinstance(inputs, Mapping):
-            inputs = [inputs[spec.name] for spec in self.inputs if spec.name in inputs]
+            inputs = [inputs[key] for key in sorted(inputs)]
         given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if len(given) != len(self.inputs):
             raise self.unsupported(f"is called with {len(given)} inputs", f"it has {len(self.inputs)}")
