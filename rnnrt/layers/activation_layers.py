@@ -30,6 +30,9 @@ class ReLU(Layer):
         keys = ("max_value", "negative_slope", "threshold")
         return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
 
+    def is_stepwise(self) -> bool:
+        return True
+
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         if self.threshold == 0.0:
@@ -56,6 +59,9 @@ class LeakyReLU(Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "negative_slope": self.negative_slope}
 
+    def is_stepwise(self) -> bool:
+        return True
+
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         return b.op("LeakyRelu", [x], x.shape, alpha=self.negative_slope)
@@ -73,6 +79,9 @@ class ELU(Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha}
 
+    def is_stepwise(self) -> bool:
+        return True
+
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         return b.op("Elu", [x], x.shape, alpha=self.alpha)
@@ -89,6 +98,9 @@ class ThresholdedReLU(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "theta": self.theta}
+
+    def is_stepwise(self) -> bool:
+        return True
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
@@ -129,6 +141,9 @@ class Softmax(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}
+
+    def is_stepwise(self) -> bool:
+        return self.axis == -1
 
     def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)

@@ -351,6 +351,10 @@ class Layer:
             return b.cast(inputs, self.dtype)
         return inputs
 
+    def is_stepwise(self) -> bool:
+        """Whether the layer works along the last axis alone, and so treats every step of a sequence alike."""
+        return False
+
     def walk(self) -> Iterator[Layer]:
         """The layer itself and all inside it."""
         yield self

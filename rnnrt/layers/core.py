@@ -58,6 +58,9 @@ class Dense(Layer):
         config = {"units": self.units, "activation": self.activation, "use_bias": self.use_bias}
         return {**super().get_config(), **config}
 
+    def is_stepwise(self) -> bool:
+        return not isinstance(self.activation, Layer) or self.activation.is_stepwise()
+
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         kernel = b.weight(self, "kernel", lambda: self.array("kernel", (x.shape[-1], self.units)))
@@ -85,6 +88,9 @@ class Activation(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation}
+
+    def is_stepwise(self) -> bool:
+        return not isinstance(self.activation, Layer) or self.activation.is_stepwise()
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return activate(b, inputs, self.activation)
@@ -140,6 +146,9 @@ class Identity(Layer):
     """Gives its input: what Dropout and its kin do outside training."""
 
     supports_masking = True
+
+    def is_stepwise(self) -> bool:
+        return True
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return inputs

@@ -46,6 +46,9 @@ class BatchNormalization(Layer):
         keys = ("axis", "momentum", "epsilon", "center", "scale")
         return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
 
+    def is_stepwise(self) -> bool:
+        return self.axis in (-1, [-1], (-1,))
+
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = axes_of(self, self.axis, x.rank)
@@ -87,6 +90,9 @@ class LayerNormalization(Layer):
     def get_config(self) -> dict[str, Any]:
         keys = ("axis", "epsilon", "center", "scale")
         return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
+
+    def is_stepwise(self) -> bool:
+        return self.axis in (-1, [-1], (-1,))
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)

@@ -137,6 +137,8 @@ class TimeDistributed(Layer):
         if not isinstance(x, Tensor) or x.rank < 3:
             raise self.unsupported("needs one input with a batch, a time and more axes", "reshape its input")
         mask = mask or x.mask
+        if self.layer.is_stepwise():
+            return self.layer(b, x.with_mask(None)).with_mask(mask)
         steps = x.shape[1]
         lead: list[int | str] = [-1, steps] if steps is not None else [b.extent(x, 0), b.extent(x, 1)]
         inner_dims: list[int | str] = [d if d is not None else b.extent(x, k) for k, d in enumerate(x.shape) if k > 1]
