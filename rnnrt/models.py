@@ -14,6 +14,7 @@ from rnnrt.formats import read_model
 from rnnrt.formats.container import Vector, write_container
 from rnnrt.ir import Graph, Value
 from rnnrt.runtime import NodeInfo, Session, Stream, describe
+from rnnrt.samples import suitable_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,15 @@ class Model:
         """The nodes that run for these input shapes, with their operations and whether a kernel runs them."""
         return describe(self._session, shapes)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a .rnnrt file: the graph, its weights, and two recorded calls for `rnnrt verify`.
+    def save(self, path: str | os.PathLike[str], sample: Mapping[str, Any] | None = None) -> None:
+        """Write a .rnnrt file: the graph, its weights, and recorded calls for `rnnrt verify`.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in .rnnrt.
+        sample : mapping of str to array_like, optional
+            Inputs whose call is recorded; by default two calls with made-up inputs.
 
         Raises
         ------
@@ -126,19 +134,20 @@ class Model:
         """
         if os.path.splitext(os.fspath(path))[1] != ".rnnrt":
             raise ModelFormatError(f"{os.fspath(path)}: models are saved as .rnnrt; give a path that ends so")
-        write_container(path, self.graph, self._recorded())
+        calls = self._made_up() if sample is None else [{name: np.asarray(x) for name, x in sample.items()}]
+        names = [o.name for o in self.outputs]
+        vectors = [Vector(feeds, dict(zip(names, self.run(None, feeds), strict=True))) for feeds in calls]
+        write_container(path, self.graph, vectors)
 
-    def _recorded(self) -> list[Vector]:
-        """Calls with made-up inputs; none where these do not suit the network."""
-        vectors = []
-        for seed, free in enumerate((1, 3)):
-            feeds = sample_inputs(self.inputs, free, seed)
-            try:
-                results = self.run(None, feeds)
-            except RnnrtError:
-                continue
-            vectors.append(Vector(feeds, {o.name: y for o, y in zip(self.outputs, results, strict=True)}))
-        return vectors
+    def _made_up(self) -> list[dict[str, np.ndarray]]:
+        """Inputs for recorded calls; none where nothing made up suits the network."""
+        try:
+            return [
+                suitable_inputs(self.graph, lambda feeds: self.run(None, feeds), extent, extent, seed)
+                for seed, extent in enumerate((1, 3))
+            ]
+        except RnnrtError:
+            return []
 
     def stream(self, batch_size: int = 1) -> Stream:
         """A stream of `batch_size` sequences, fed step by step; it owns its state, and the weights are shared.
@@ -149,19 +158,6 @@ class Model:
             The network cannot be streamed: it reads the sequence backwards, say.
         """
         return Stream(self.graph, batch_size, threads=self._threads)
-
-
-def sample_inputs(inputs: Sequence[TensorInfo], free: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
-    """Made-up inputs: normal floats, ones for integers and bools; every free extent is `free`."""
-    rng = np.random.default_rng(seed)
-    feeds = {}
-    for info in inputs:
-        shape = tuple(free if d is None else d for d in info.shape or ())
-        if info.dtype.kind == "f":
-            feeds[info.name] = rng.standard_normal(shape).astype(info.dtype)
-        else:
-            feeds[info.name] = np.ones(shape, info.dtype)
-    return feeds
 
 
 def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:

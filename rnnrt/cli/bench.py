@@ -10,38 +10,25 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from rnnrt.cli.common import JSON, MODEL, console, quantiles, say, say_json, shape_text, stopwatch
-from rnnrt.errors import RnnrtError
+from rnnrt.cli.common import JSON, MODEL, SAMPLE, console, inputs_for, quantiles, say, say_json, shape_text, stopwatch
 from rnnrt.formats import kind_of
-from rnnrt.models import load, sample_inputs
+from rnnrt.models import load
 
 
 @click.command()
 @MODEL
-@click.option("--batch", default=1, show_default=True, help="Extent of a free first axis.")
+@click.option("--batch", default=1, show_default=True, help="Extent of a free batch axis.")
 @click.option("--steps", default=10, show_default=True, help="Extent of other free axes.")
 @click.option("--seconds", default=1.0, show_default=True, help="Time for each measurement.")
 @click.option("--threads", type=int, help="Threads to use; by default all processors.")
+@SAMPLE
 @JSON
-def bench(model: str, batch: int, steps: int, seconds: float, threads: int | None, as_json: bool) -> None:
-    """Time MODEL on made-up inputs; beside onnxruntime where that is installed and the file is ONNX."""
+def bench(
+    model: str, batch: int, steps: int, seconds: float, threads: int | None, sample: str | None, as_json: bool
+) -> None:
+    """Time MODEL; beside onnxruntime where that is installed and the file is ONNX."""
     loaded = load(model, threads=threads)
-    infos = [
-        type(i)(
-            i.name,
-            i.dtype,
-            tuple((batch if k == 0 else steps) if d is None else d for k, d in enumerate(i.shape or ())),
-        )
-        for i in loaded.inputs
-    ]
-    feeds = sample_inputs(infos)
-    try:
-        loaded.run(None, feeds)
-    except RnnrtError as error:
-        shapes = ", ".join(f"{i.name} {shape_text(i.shape)}" for i in infos)
-        raise RnnrtError(
-            f"made-up inputs {shapes} do not suit the model; choose --batch and --steps: {error}"
-        ) from None
+    feeds = inputs_for(loaded, sample, batch, steps)
     calls: dict[str, Callable[[], Any]] = {"rnnrt": lambda: loaded.run(None, feeds)}
     if kind_of(model) == "onnx" and importlib.util.find_spec("onnxruntime"):
         calls["onnxruntime"] = _onnxruntime(model, feeds, threads)
@@ -50,10 +37,10 @@ def bench(model: str, batch: int, steps: int, seconds: float, threads: int | Non
         times = stopwatch(call, seconds)
         rows[name] = {**quantiles(times), "calls_per_second": len(times) / sum(times)}
     if as_json:
-        say_json({"shapes": {i.name: list(i.shape or ()) for i in infos}, "figures": rows})
+        say_json({"shapes": {name: list(x.shape) for name, x in feeds.items()}, "figures": rows})
         return
-    for info in infos:
-        say(f"{escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
+    for name, x in feeds.items():
+        say(f"{escape(name)}: {x.dtype} {shape_text(x.shape)}")
     table = Table("", "p50 us", "p99 us", "calls/s")
     for name, row in rows.items():
         table.add_row(name, *(f"{row[key]:.1f}" for key in ("p50_us", "p99_us", "calls_per_second")))

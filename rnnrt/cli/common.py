@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import statistics
 import time
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +15,20 @@ import click
 import numpy as np
 from rich.console import Console
 
+from rnnrt.errors import RnnrtError
 from rnnrt.ir import Graph
 from rnnrt.models import Model, TensorInfo
+from rnnrt.ops import TensorSpec
+from rnnrt.passes import specialise
+from rnnrt.samples import suitable_inputs
 
 MODEL = click.argument("model", type=click.Path())
 JSON = click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
+SAMPLE = click.option(
+    "--sample", type=click.Path(), help="Inputs to use (.npz by input name, or .npy); by default they are made up."
+)
 
-RECURRENT = ("LSTM", "GRU", "RNN")
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 def console() -> Console:
@@ -55,9 +64,37 @@ def info_rows(infos: tuple[TensorInfo, ...]) -> list[dict[str, Any]]:
     return [{"name": i.name, "dtype": i.dtype.name, "shape": None if i.shape is None else list(i.shape)} for i in infos]
 
 
-def free_shapes(model: Model, free: int) -> dict[str, tuple[int, ...]]:
-    """Input shapes, every free extent being `free`."""
-    return {i.name: tuple(free if d is None else d for d in i.shape or ()) for i in model.inputs}
+def inputs_for(model: Model, sample: str | None, batch: int, steps: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Inputs by name: those of a file, or made-up ones that suit the model, as near to `batch` and `steps` as it takes.
+
+    Raises `RnnrtError` where the file cannot be read, or where nothing made up suits.
+    """
+    if sample is not None:
+        return read_arrays(sample, model)
+    return suitable_inputs(model.graph, lambda feeds: model.run(None, feeds), batch, steps, seed)
+
+
+def read_arrays(path: str, model: Model) -> dict[str, np.ndarray]:
+    """Arrays by input name from an .npz, or the only input from an .npy.
+
+    Raises `RnnrtError` where the file is no such file.
+    """
+    names = [info.name for info in model.inputs]
+    try:
+        data = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise RnnrtError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise RnnrtError(f"{path}: is not a whole .npy or .npz file of plain arrays ({error})") from None
+    if isinstance(data, np.ndarray):
+        if len(names) != 1:
+            raise RnnrtError(f"{path}: holds one array, the model takes {names}; give an .npz with these names")
+        return {names[0]: data}
+    with data:
+        try:
+            return {name: data[name] for name in data.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise RnnrtError(f"{path}: cannot be read: {error}") from None
 
 
 def parameters(graph: Graph) -> int:
@@ -73,15 +110,14 @@ def operators(graph: Graph) -> Counter[str]:
 
 def recurrent_layers(graph: Graph) -> list[str]:
     """A line for each recurrent node: kind, sizes, direction."""
+    specs = {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs}
+    folded, _ = specialise(graph, specs)  # weights may come through Slice and Concat
     lines = []
-    for g in (graph, *graph.subgraphs()):
+    for g in (folded, *folded.subgraphs()):
         for node in g.nodes:
-            if node.op in RECURRENT:
-                weights = graph.constants.get(node.inputs[1], g.constants.get(node.inputs[1]))
-                recurrent = graph.constants.get(node.inputs[2], g.constants.get(node.inputs[2]))
-                sizes = "sizes known at run time"
-                if weights is not None and recurrent is not None:
-                    sizes = f"{weights.shape[-1]} -> {recurrent.shape[-1]}"
+            if node.op in GATES:
+                weights = g.constants.get(node.inputs[1], folded.constants.get(node.inputs[1]))
+                sizes = "? -> ?" if weights is None else f"{weights.shape[-1]} -> {weights.shape[1] // GATES[node.op]}"
                 lines.append(f"{node.op} {sizes}, {node.attrs.get('direction', 'forward')}")
     return lines
 

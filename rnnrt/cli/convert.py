@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -11,19 +13,22 @@ from rich.progress import Progress
 
 from rnnrt.cli.common import (
     JSON,
+    SAMPLE,
     console,
     count,
     info_rows,
+    inputs_for,
     largest_difference,
     operators,
     parameters,
+    read_arrays,
     recurrent_layers,
     say,
     say_json,
     shape_text,
 )
 from rnnrt.errors import RnnrtError
-from rnnrt.models import Model, load, sample_inputs
+from rnnrt.models import Model, load
 from rnnrt.ops.evaluate import evaluate
 
 TOLERANCE = 2e-5
@@ -33,28 +38,29 @@ TOLERANCE = 2e-5
 @click.command()
 @click.argument("source", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Where to write; by default SOURCE with .rnnrt as its ending.")
-@click.option("--free", default=3, show_default=True, help="Extent of free axes in the comparison.")
+@SAMPLE
 @click.option("--no-check", is_flag=True, help="Do not compare with the float64 reference.")
 @JSON
-def convert(source: str, output: str | None, free: int, no_check: bool, as_json: bool) -> None:
+def convert(source: str, output: str | None, sample: str | None, no_check: bool, as_json: bool) -> None:
     """Convert SOURCE (.onnx, .keras, .h5 or .rnnrt) to a .rnnrt file.
 
     Prints what was read, what was recognised, and for each output the largest difference between the compiled result
-    and the float64 reference, on made-up inputs.
+    and the float64 reference. The call with --sample is recorded for `rnnrt verify`, else calls with made-up inputs.
     """
     target = Path(output) if output else Path(source).with_suffix(".rnnrt")
     steps = 2 if no_check else 3
     with Progress(console=console(), transient=True, disable=as_json) as progress:
         task = progress.add_task(f"reading {escape(source)}", total=steps)
         model = load(source)
+        given = None if sample is None else read_arrays(sample, model)
         differences: dict[str, float] | None = None
         progress.advance(task)
         if not no_check:
             progress.update(task, description="comparing with the reference")
-            differences = compare(model, free)
+            differences = compare(model, given or inputs_for(model, None, 3, 3))
             progress.advance(task)
         progress.update(task, description=f"writing {escape(str(target))}")
-        model.save(target)
+        model.save(target, given)
         progress.advance(task)
     graph = model.graph
     if as_json:
@@ -81,12 +87,8 @@ def convert(source: str, output: str | None, free: int, no_check: bool, as_json:
         )
 
 
-def compare(model: Model, free: int, seed: int = 0) -> dict[str, float]:
-    """Largest difference between the plan and the float64 reference, by output.
-
-    Raises `RnnrtError` where made-up inputs do not suit the network.
-    """
-    feeds = sample_inputs(model.inputs, free, seed)
+def compare(model: Model, feeds: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Largest difference between the plan and the float64 reference, by output."""
     got = model.run(None, feeds)
     want = evaluate(model.graph, feeds, np.float64)
     return {o.name: largest_difference(a, b) for o, a, b in zip(model.outputs, got, want, strict=True)}
@@ -101,12 +103,12 @@ def _report(source: str, model: Model, target: Path, differences: dict[str, floa
             say(f"  {word} {escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
     say(f"  {count(parameters(graph))} parameters in {sum(operators(graph).values())} nodes")
     say("[bold]recognised[/]")
-    for line in recurrent_layers(graph):
-        say(f"  {line}")
+    for line, n in Counter(recurrent_layers(graph)).items() or [("no LSTM, GRU or RNN operator", 1)]:
+        say(f"  {line}" + (f", {n} times" if n > 1 else ""))
     rest = ", ".join(f"{op} {n}" if n > 1 else op for op, n in sorted(operators(graph).items()))
     say(f"  operators: {rest}")
     if differences is not None:
-        say("[bold]compared[/] with the float64 reference on made-up inputs")
+        say("[bold]compared[/] with the float64 reference")
         for name, difference in differences.items():
             colour = "green" if difference <= TOLERANCE else "red"
             say(f"  {escape(name)}: largest difference [{colour}]{difference:.1e}[/]")

@@ -6,16 +6,18 @@ from collections import Counter
 from dataclasses import asdict
 
 import click
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
 from rnnrt.cli.common import (
     JSON,
     MODEL,
+    SAMPLE,
     console,
     count,
-    free_shapes,
     info_rows,
+    inputs_for,
     parameters,
     recurrent_layers,
     say,
@@ -27,13 +29,16 @@ from rnnrt.models import load
 
 @click.command()
 @MODEL
-@click.option("--free", default=1, show_default=True, help="Extent of free axes.")
+@click.option("--batch", default=1, show_default=True, help="Extent of a free batch axis.")
+@click.option("--steps", default=10, show_default=True, help="Extent of other free axes.")
+@SAMPLE
 @click.option("--nodes", is_flag=True, help="List every node.")
 @JSON
-def inspect(model: str, free: int, nodes: bool, as_json: bool) -> None:
+def inspect(model: str, batch: int, steps: int, sample: str | None, nodes: bool, as_json: bool) -> None:
     """Show inputs, outputs, layers, sizes and operations of MODEL, and which operators run natively."""
     loaded = load(model)
-    graph, rows = loaded.graph, loaded.describe(free_shapes(loaded, free))
+    shapes = {name: np.shape(x) for name, x in inputs_for(loaded, sample, batch, steps).items()}
+    graph, rows = loaded.graph, loaded.describe(shapes)
     flops = sum(row.flops for row in rows)
     hosted = [row for row in rows if not row.native]
     if as_json:
@@ -44,6 +49,7 @@ def inspect(model: str, free: int, nodes: bool, as_json: bool) -> None:
                 "outputs": info_rows(loaded.outputs),
                 "parameters": parameters(graph),
                 "recurrent": recurrent_layers(graph),
+                "shapes": {name: list(shape) for name, shape in shapes.items()},
                 "flops": flops,
                 "nodes": [asdict(row) for row in rows],
                 "hosted": [row.label for row in hosted],
@@ -55,10 +61,12 @@ def inspect(model: str, free: int, nodes: bool, as_json: bool) -> None:
     for word, infos in (("input", loaded.inputs), ("output", loaded.outputs)):
         for info in infos:
             say(f"  {word} {escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
-    for line in recurrent_layers(graph):
-        say(f"  {line}")
-    work = f"{count(flops)} floating point operations a run with free axes of {free}"
-    say(f"  {count(parameters(graph))} parameters; {work}")
+    for line, n in Counter(recurrent_layers(graph)).items():
+        say(f"  {line}" + (f", {n} times" if n > 1 else ""))
+    say(f"  {count(parameters(graph))} parameters")
+    say("[bold]a run[/] with " + ", ".join(f"{escape(name)} {shape_text(shape)}" for name, shape in shapes.items()))
+    loops = ", bodies of Loop not counted" if any(row.op == "Loop" for row in rows) else ""
+    say(f"  {count(flops)} floating point operations{loops}")
     say(f"  {len(rows)} nodes after folding, {len(rows) - len(hosted)} native on {loaded.isa}")
     if hosted:
         kinds = Counter(row.op for row in hosted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from rich.markup import escape
 
-from rnnrt.cli.common import JSON, MODEL, largest_difference, say, say_json
+from rnnrt.cli.common import JSON, MODEL, SAMPLE, inputs_for, largest_difference, say, say_json
 from rnnrt.cli.convert import TOLERANCE, compare
 from rnnrt.errors import RnnrtError
 from rnnrt.formats import kind_of
@@ -16,10 +16,14 @@ from rnnrt.models import load
 @click.command()
 @MODEL
 @click.option("--tolerance", default=TOLERANCE, show_default=True, help="Largest difference allowed.")
+@SAMPLE
 @JSON
-def verify(model: str, tolerance: float, as_json: bool) -> None:
-    """Replay the calls recorded in MODEL (.rnnrt); compare any other file with the float64 reference."""
-    recorded = kind_of(model) == "container"
+def verify(model: str, tolerance: float, sample: str | None, as_json: bool) -> None:
+    """Replay the calls recorded in MODEL (.rnnrt).
+
+    Any other file, and any file with --sample, is compared with the float64 reference.
+    """
+    recorded = kind_of(model) == "container" and sample is None
     loaded = load(model)
     if recorded:
         vectors = read_vectors(model)
@@ -31,7 +35,7 @@ def verify(model: str, tolerance: float, as_json: bool) -> None:
             for name, want in vector.outputs.items()
         ]
     else:
-        checks = list(compare(loaded, 3).items())
+        checks = list(compare(loaded, inputs_for(loaded, sample, 3, 3)).items())
     worst = max(difference for _, difference in checks)
     if as_json:
         say_json(

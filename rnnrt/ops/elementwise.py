@@ -262,7 +262,7 @@ class Pow(Binary):
 
     @staticmethod
     def function(x: Array, y: Array) -> Array:
-        """x to the power y."""
+        """X to the power y."""
         if x.dtype.kind in "iu" and y.dtype.kind in "iu":
             return np.power(x.astype(np.float64), y).astype(x.dtype) if np.any(y < 0) else np.power(x, y.astype(x.dtype))
         return np.power(x, y)
