@@ -179,7 +179,8 @@ def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Cont
     if not outputs:
         raise ModelFormatError(f"{context.source}: model {config.get('name')!r} has no outputs")
     _refuse_twins(layers, context)
-    calls = keras_nodes.renumber(calls, outputs, {layer.name for layer in layers if isinstance(layer, Network)})
+    models = {m.name for m in layers if isinstance(m, Network) and (context.legacy or not m.sequential)}
+    calls, outputs = keras_nodes.renumber(calls, outputs, models, context.legacy)
     return Network(layers, [inputs[n] for n in order], calls, outputs, name=str(config.get("name")))
 
 

@@ -132,13 +132,17 @@ def tensor_list(value: Any, context: Context) -> list[Ref]:
     return [ref for item in value for ref in tensor_list(item, context)]
 
 
-def renumber(calls: list[Call], outputs: list[Ref], models: set[str]) -> list[Call]:
-    """Count the calls of nested models as the references do.
+def renumber(calls: list[Call], outputs: list[Ref], models: set[str], legacy: bool) -> tuple[list[Call], list[Ref]]:
+    """Count the calls of nested Functional models from 0 in calls and in output references.
 
-    Keras 2 takes the model's own definition for its call 0, so that those in the file start at 1.
+    Keras takes the model's own definition for its call 0. Keras 2 counts so in every reference, Sequential included;
+    Keras 3 only where a Functional model's output is an output of the whole.
     """
+    if not legacy:
+        shifted = [Ref(r.layer, r.call - 1, r.tensor) if r.layer in models and r.call > 0 else r for r in outputs]
+        return calls, shifted
     used: dict[str, set[int]] = {}
     for ref in [*outputs, *(r for c in calls for r in refs_in((c.args, c.kwargs)))]:
         used.setdefault(ref.layer, set()).add(ref.call)
-    shifted = {name for name in models if used.get(name) and 0 not in used[name]}
-    return [Call(c.layer, c.number + 1, c.args, c.kwargs) if c.layer in shifted else c for c in calls]
+    late = {name for name, numbers in used.items() if name in models and 0 not in numbers}
+    return [Call(c.layer, c.number + 1, c.args, c.kwargs) if c.layer in late else c for c in calls], outputs

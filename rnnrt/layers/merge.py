@@ -27,10 +27,17 @@ class Merge(Layer):
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         given = several(self, inputs)
         parts = self._aligned(b, given)
+        equal = all(x.mask is None or x.mask.rank == x.rank - 1 for x in given) and len({x.rank for x in given}) == 1
+        masks = [_wide(b, x) if equal and not b.legacy else None for x in given]
+        result = self.combine(b, parts, masks)
+        return self.finish(b, result, len(parts)).with_mask(self._mask(b, given))
+
+    def combine(self, b: GraphBuilder, parts: list[Tensor], masks: list[Tensor | None]) -> Tensor:
+        """All parts in one; a mask has an axis of extent one behind it, or is None."""
         result = parts[0]
         for part in parts[1:]:
             result = b.op(self.op, [result, part], broadcast(result.shape, part.shape))
-        return self.finish(b, result, len(parts)).with_mask(self._mask(b, given))
+        return result
 
     def finish(self, b: GraphBuilder, x: Tensor, count: int) -> Tensor:
         """What follows the last combination."""
@@ -63,6 +70,15 @@ def combine_masks(b: GraphBuilder, masks: list[Tensor], op: str) -> Tensor:
     return result
 
 
+def _wide(b: GraphBuilder, x: Tensor) -> Tensor | None:
+    return None if x.mask is None else b.unsqueeze(x.mask, x.mask.rank)
+
+
+def choose(b: GraphBuilder, mask: Tensor | None, x: Tensor, other: Tensor | str) -> Tensor:
+    """`x` where the mask is True, and `other` elsewhere."""
+    return x if mask is None else b.op("Where", [mask, x, other], x.shape, x.dtype)
+
+
 class Add(Merge):
     """The sum of the inputs."""
 
@@ -76,18 +92,39 @@ class Subtract(Merge):
 
 
 class Multiply(Merge):
-    """The product of the inputs."""
+    """The product of the inputs; Keras 3 leaves masked steps out, and gives zeros where none counts."""
 
     op = "Mul"
 
+    def combine(self, b: GraphBuilder, parts: list[Tensor], masks: list[Tensor | None]) -> Tensor:
+        one = b.scalar(1, parts[0].dtype)
+        result = super().combine(b, [choose(b, m, x, one) for x, m in zip(parts, masks, strict=True)], masks)
+        known = [m for m in masks if m is not None]
+        if len(known) < len(parts):
+            return result
+        return choose(b, combine_masks(b, known, "Or"), result, b.scalar(0, result.dtype))
 
-class Maximum(Merge):
+
+class Extremum(Merge):
+    """Maximum and Minimum: in Keras 3 a masked step of one input gives way to the other."""
+
+    def combine(self, b: GraphBuilder, parts: list[Tensor], masks: list[Tensor | None]) -> Tensor:
+        result, seen = parts[0], masks[0]
+        for x, mask in zip(parts[1:], masks[1:], strict=True):
+            x = choose(b, mask, x, result)
+            result = choose(b, seen, result, x)
+            seen = None if mask is None or seen is None else combine_masks(b, [seen, mask], "Or")
+            result = b.op(self.op, [result, x], broadcast(result.shape, x.shape))
+        return result
+
+
+class Maximum(Extremum):
     """The largest of the inputs, element by element."""
 
     op = "Max"
 
 
-class Minimum(Merge):
+class Minimum(Extremum):
     """The smallest of the inputs, element by element."""
 
     op = "Min"

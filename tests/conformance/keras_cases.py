@@ -283,6 +283,25 @@ def merged_masks(k: Any) -> Any:
 
 
 @case
+def masked_products_and_extremes(k: Any) -> Any:
+    x, e = tokens(k)
+    y, f = tokens(k)
+    g, free = k.layers, k.Input((7, 5))
+    outs = [m()([e, f]) for m in (g.Multiply, g.Maximum, g.Minimum, g.Average, g.Subtract)]
+    return k.Model([x, y, free], [*outs, g.Multiply()([e, free]), g.Maximum()([free, e]), g.GRU(2)(outs[0])])
+
+
+@case
+def output_of_a_nested_model(k: Any) -> Any:
+    i = k.Input((6, 4))
+    inner = k.Model(i, k.layers.Dense(4)(i))
+    chained = chain(k, (6, 4), k.layers.Dense(4))
+    x = k.Input((6, 4))
+    once = inner(x)
+    return k.Model(x, [once, k.layers.LSTM(2)(once), chained(inner(once))])
+
+
+@case
 def half_masked_concatenate(k: Any) -> Any:
     x, e = tokens(k)
     f = k.Input((7, 5))
@@ -515,12 +534,21 @@ def operators(k: Any) -> Any:
 
 
 @case
-def feature_extras(k: Any) -> Any:
+def changes_of_length(k: Any) -> Any:
     x, g = k.Input((8, 4)), k.layers
-    return k.Model(x, [g.ZeroPadding1D(2)(x), g.ZeroPadding1D((1, 3))(x), g.Cropping1D((1, 2))(x), g.UpSampling1D(3)(x),
-                       g.Rescaling(0.5, offset=1.0)(x), g.UnitNormalization()(x), g.SeparableConv1D(5, 3, padding="same")(x),
-                       g.DepthwiseConv1D(3, depth_multiplier=2, activation="relu")(x), g.Conv1DTranspose(3, 3, strides=2)(x),
-                       g.Conv1DTranspose(3, 4, strides=2, padding="same")(x)])  # fmt: skip
+    padded = [g.ZeroPadding1D(2)(x), g.ZeroPadding1D((1, 3))(x)]
+    return k.Model(x, [*padded, g.Cropping1D((1, 2))(x), g.UpSampling1D(3)(x), g.Rescaling(0.5, offset=1.0)(x)])
+
+
+@case
+def other_convolutions(k: Any) -> Any:
+    x, g = k.Input((8, 4)), k.layers
+    apart = [
+        g.SeparableConv1D(5, 3, padding="same")(x),
+        g.DepthwiseConv1D(3, depth_multiplier=2, activation="relu")(x),
+    ]
+    back = [g.Conv1DTranspose(3, 3, strides=2)(x), g.Conv1DTranspose(3, 4, strides=2, padding="same")(x)]
+    return k.Model(x, [*apart, *back, g.Conv1DTranspose(2, 2, strides=3)(x), g.UnitNormalization()(x)])
 
 
 WITH_KERAS_2 = {
