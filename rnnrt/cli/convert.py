@@ -49,7 +49,8 @@ def convert(source: str, output: str | None, sample: str | None, no_check: bool,
     """
     target = Path(output) if output else Path(source).with_suffix(".rnnrt")
     steps = 2 if no_check else 3
-    with Progress(console=console(), transient=True, disable=as_json) as progress:
+    screen = console()
+    with Progress(console=screen, transient=True, disable=as_json or not screen.is_terminal) as progress:
         task = progress.add_task(f"reading {escape(source)}", total=steps)
         model = load(source)
         given = None if sample is None else read_arrays(sample, model)
