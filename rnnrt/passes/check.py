@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.ir import Graph, Node
 from rnnrt.ops import REQUIRED, get_operator, is_known
+
+_KINDS_OF_REQUIRED: dict[str, str] = {
+    "axis": "int", "to": "int", "num_groups": "int", "num_scan_inputs": "int", "kernel_shape": "ints",
+    "equation": "str", "then_branch": "graph", "else_branch": "graph", "body": "graph",
+}  # fmt: skip
+_KINDS_OF_LISTS = {"activations": "strs", "activation_alpha": "floats", "activation_beta": "floats"}
 
 
 def check(graph: Graph, outer: Iterable[str] = ()) -> None:
@@ -69,6 +78,8 @@ def _check_node(node: Node, reasons: list[str]) -> None:
     for key, value in node.attrs.items():
         if key not in operator.attributes:
             reasons.append(f"{node.label()}: attribute {key}={value!r} is not known; export the model without it")
+        elif not _is_kind(value, kind := _kind(key, operator.attributes[key])):
+            reasons.append(f"{node.label()}: attribute {key}={value!r:.60} must be of type {kind}; the file is corrupt")
     for key, default in operator.attributes.items():
         if default is REQUIRED and key not in node.attrs:
             reasons.append(f"{node.label()}: attribute {key} is missing")
@@ -76,3 +87,30 @@ def _check_node(node: Node, reasons: list[str]) -> None:
     if count < operator.min_inputs or (operator.max_inputs is not None and count > operator.max_inputs):
         most = "any number" if operator.max_inputs is None else operator.max_inputs
         reasons.append(f"{node.label()}: has {count} inputs; it takes {operator.min_inputs} to {most}")
+
+
+def _kind(key: str, default: Any) -> str:
+    """What an attribute holds, told by its default."""
+    if default is REQUIRED:
+        return _KINDS_OF_REQUIRED[key]
+    if isinstance(default, tuple):
+        return _KINDS_OF_LISTS.get(key, "ints")
+    if isinstance(default, np.ndarray):
+        return "array"
+    return {int: "int", float: "float", str: "str", type(None): "int or nothing"}[type(default)]
+
+
+def _is_kind(value: Any, kind: str) -> bool:
+    if kind == "graph":
+        return isinstance(value, Graph)
+    if kind == "array":
+        return isinstance(value, np.ndarray)
+    if kind == "int or nothing":
+        return value is None or _is_kind(value, "int")
+    if kind.endswith("s"):
+        return isinstance(value, tuple | list) and all(_is_kind(v, kind[:-1]) for v in value)
+    if kind == "str":
+        return isinstance(value, str)
+    if kind == "int":
+        return isinstance(value, int | np.integer) and abs(int(value)) < 2**63
+    return isinstance(value, int | float | np.integer | np.floating)
