@@ -88,9 +88,7 @@ def test_random_model(seed: int, tmp_path: Path) -> None:
     keras = framework(3)
     rng = np.random.default_rng(seed)
     model = random_model(keras, random.Random(seed))
-    values = [
-        rng.uniform(0.3, 1, v.shape) if "variance" in v.name else rng.normal(0, 0.4, v.shape) for v in model.weights
-    ]
+    model.set_weights([weight(v, rng) for v in model.weights])
     feeds = feeds_for(model, rng)
     want = outputs_of(model, feeds)
     path = tmp_path / f"model.{'keras' if seed % 2 else 'h5'}"
