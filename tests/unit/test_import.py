@@ -38,3 +38,18 @@ def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'loads'"):
         _ = rnnrt.loads
     assert {"load", "Model", "errors"} <= set(dir(rnnrt))
+
+
+def test_a_checkout_that_is_not_built_says_so(tmp_path):
+    import shutil
+    from pathlib import Path
+
+    import rnnrt
+
+    shutil.copytree(Path(rnnrt.__file__).parent, tmp_path / "rnnrt", ignore=shutil.ignore_patterns("*.so", "demo_data"))
+    run = subprocess.run(
+        [sys.executable, "-c", "import rnnrt; rnnrt.load"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert run.returncode == 1
+    assert "compiled part of rnnrt is missing from" in run.stderr
+    assert "pip install -e ." in run.stderr
