@@ -155,14 +155,14 @@ class H5Reader:
         Raises
         ------
         ModelFormatError
-            It is no dataset of floats, lies outside the file, or is larger than the file can honestly hold.
+            It is no dataset of numbers, lies outside the file, or is larger than the file can honestly hold.
         """
         if not isinstance(dataset, self.h5py.Dataset):
             raise ModelFormatError(f"{self.label}: {what} is not an array")
         with self.guard(what):
             dtype, shape = dataset.dtype, dataset.shape
-            if dtype.kind != "f" or shape is None:
-                raise ModelFormatError(f"{self.label}: {what} has type {dtype}, not floating point")
+            if dtype.kind not in "fiu" or shape is None:
+                raise ModelFormatError(f"{self.label}: {what} has type {dtype}, not numbers")
             if dataset.is_virtual or dataset.external:
                 raise ModelFormatError(
                     f"{self.label}: {what} keeps its numbers in another file; save the model again with Keras"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.formats import keras_nodes
+from rnnrt.formats.keras_arguments import Context, float_dtype, input_spec, is_custom
 from rnnrt.formats.keras_tf_functions import function_of
 from rnnrt.layers import LAYERS, Call, Identity, InputLayer, InputSpec, Layer, Network, Ref
 from rnnrt.layers.operations import OPERATIONS, Operation
@@ -18,7 +16,6 @@ from rnnrt.layers.operations import OPERATIONS, Operation
 MAX_DEPTH = 32
 """How deep models and wrappers may nest."""
 
-_OWN_MODULES = {"keras", "tf_keras", "tensorflow", "builtins", "keras_core"}
 _MODELS = {"Sequential", "Functional", "Model"}
 _DROPPED = {
     "autocast", "batch_input_shape", "batch_shape", "input_shape", "input_dtype", "input_length", "build_config",
@@ -30,17 +27,6 @@ _HINTS = {
     "SlicingOpLambda": "use Keras layers in place of slicing, or export the model to ONNX",
     "TensorFlowOpLayer": "use Keras layers in place of TensorFlow functions, or export the model to ONNX",
 }
-_FLOAT_POLICIES = {"mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float32"}
-
-
-@dataclass
-class Context:
-    """What reading a configuration needs to know, and the reasons against the model found so far."""
-
-    source: str
-    legacy: bool
-    reasons: list[str] = field(default_factory=list)
-    depth: int = 0
 
 
 def read_network(spec: Mapping[str, Any], context: Context) -> Network:
@@ -75,7 +61,7 @@ def make_layer(spec: Any, context: Context) -> Layer:
         if not isinstance(config, Mapping):
             raise ModelFormatError(f"{context.source}: layer of class {kind} has no configuration")
         label = f"layer {config.get('name') or spec.get('name')!r} ({kind})"
-        if _is_custom(spec):
+        if is_custom(spec):
             context.reasons.append(f"{label}: is custom code; use a built-in layer, or export the model to ONNX")
             return Identity(name=str(config.get("name") or spec.get("name")))
         if kind == "InputLayer":
@@ -110,6 +96,10 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
         _complete_bidirectional(config, arguments, context)
     if kind in ("GRU", "GRUCell") and context.legacy:
         arguments.setdefault("reset_after", False)
+    if "output_dim" in config and "units" not in config and kind != "Embedding":
+        do = "load the model in Keras 2.3 or older and save it again"
+        context.reasons.append(f"{label}: is in the form of Keras 1; {do}")
+        return Identity(name=str(config.get("name")))
     try:
         return LAYERS[kind](**arguments)
     except UnsupportedModelError as error:
@@ -243,55 +233,12 @@ def _first_shape(config: Mapping[str, Any], spec: Mapping[str, Any], first: Mapp
     return next((c for c in candidates if isinstance(c, list)), None)
 
 
-def input_spec(name: str, config: Mapping[str, Any], context: Context) -> InputSpec:
-    """The input that an InputLayer's configuration declares; the batch is always free.
-
-    Raises
-    ------
-    ModelFormatError
-        The shape is missing or is not made of positive integers and null.
-    """
-    shape = config.get("batch_shape", config.get("batch_input_shape"))
-    if shape is None and isinstance(config.get("shape"), list):
-        shape = [None, *config["shape"]]
-    valid = isinstance(shape, (list, tuple)) and len(shape) >= 1
-    if not valid or any(d is not None and (type(d) is not int or d < 0) for d in shape):
-        raise ModelFormatError(f"{context.source}: input {name!r} has no valid shape: {shape!r}")
-    kind = config.get("dtype") or "float32"
-    label = f"input {name!r}"
-    if kind in ("int32", "int64", "bool"):
-        dtype = np.dtype(kind)
-    elif kind in ("uint8", "int8", "int16", "uint16"):
-        dtype = np.dtype(np.int32)
-    else:
-        dtype = np.dtype(float_dtype(kind, label, context))
-    for flag in ("sparse", "ragged"):
-        if config.get(flag):
-            context.reasons.append(f"{label}: {flag}=True; give it dense arrays and save it with {flag}=False")
-    return InputSpec(name, (None, *shape[1:]), dtype)
-
-
-def float_dtype(value: Any, label: str, context: Context) -> str:
-    """float32 or float64 for a dtype or policy of Keras: half precision is computed in float32."""
-    if isinstance(value, Mapping):
-        inner = value.get("config", {})
-        value = inner.get("name") if isinstance(inner, Mapping) else None
-    if value is None or value in _FLOAT_POLICIES:
-        return "float32"
-    if value == "float64":
-        return "float64"
-    if isinstance(value, str) and value.startswith(("int", "uint", "bool")):
-        return "float32"
-    context.reasons.append(f"{label}: dtype {value!r} is not known to rnnrt; save the model in float32")
-    return "float32"
-
-
 def _activation(value: Any, label: str, key: str, context: Context) -> Any:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Mapping):
         kind, inner = value.get("class_name"), value.get("config")
-        if _is_custom(value):
+        if is_custom(value):
             context.reasons.append(f"{label}: {key} {inner if isinstance(inner, str) else kind!r} is custom code; "
                                    "use one of Keras's own activations")  # fmt: skip
             return None
@@ -301,13 +248,6 @@ def _activation(value: Any, label: str, key: str, context: Context) -> Any:
             return make_layer(value, context)
     context.reasons.append(f"{label}: {key} {str(value)[:80]!r} is not known; use one of Keras's own activations")
     return None
-
-
-def _is_custom(spec: Mapping[str, Any]) -> bool:
-    module, registered = spec.get("module"), spec.get("registered_name")
-    if isinstance(module, str) and module.split(".")[0] not in _OWN_MODULES:
-        return True
-    return isinstance(registered, str) and ">" in registered
 
 
 def _is_operation(spec: Mapping[str, Any]) -> bool:

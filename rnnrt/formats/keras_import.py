@@ -12,7 +12,8 @@ from typing import Any
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.formats import kind_of
 from rnnrt.formats.hdf5 import H5Reader
-from rnnrt.formats.keras_config import Context, read_network
+from rnnrt.formats.keras_arguments import Context
+from rnnrt.formats.keras_config import read_network
 from rnnrt.formats.keras_weights import load_groups, load_named
 from rnnrt.ir import Graph
 from rnnrt.layers import GraphBuilder, Network, Tensor

@@ -10,7 +10,7 @@ from rnnrt.formats.keras_tf_functions import arguments_of
 from rnnrt.layers.network import Call, Ref, refs_in
 
 if TYPE_CHECKING:
-    from rnnrt.formats.keras_config import Context
+    from rnnrt.formats.keras_arguments import Context
 
 _TENSOR_ARGUMENTS = ("initial_state", "mask")
 _IGNORED = ("training",)

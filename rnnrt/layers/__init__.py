@@ -1,6 +1,7 @@
 """Keras's layers as builders of IR: the same names, arguments and defaults."""
 
 from rnnrt.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from rnnrt.layers.attention import AdditiveAttention, Attention
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 from rnnrt.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from rnnrt.layers.conv import (
@@ -31,7 +32,7 @@ from rnnrt.layers.core import (
 )
 from rnnrt.layers.merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from rnnrt.layers.network import Call, InputSpec, Network, Ref
-from rnnrt.layers.norm import BatchNormalization, LayerNormalization
+from rnnrt.layers.norm import BatchNormalization, LayerNormalization, Normalization
 from rnnrt.layers.recurrent import GRU, LSTM, RNN, CuDNNGRU, CuDNNLSTM, SimpleRNN
 from rnnrt.layers.resize import Cropping1D, Rescaling, UnitNormalization, UpSampling1D, ZeroPadding1D
 from rnnrt.layers.wrappers import Bidirectional, TimeDistributed
@@ -45,7 +46,9 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
@@ -82,6 +85,7 @@ __all__ = [
     "Minimum",
     "Multiply",
     "Network",
+    "Normalization",
     "PReLU",
     "Permute",
     "ReLU",
@@ -107,6 +111,9 @@ __all__ = [
 LAYERS: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (
+        AdditiveAttention,
+        Attention,
+        Normalization,
         Conv1DTranspose,
         DepthwiseConv1D,
         SeparableConv1D,

@@ -125,3 +125,38 @@ class LayerNormalization(Layer):
         variance = b.reduce("ReduceMean", b.op("Mul", [centred, centred], x.shape), axes, keepdims=True)
         root = b.op("Sqrt", [b.op("Add", [variance, b.scalar(self.epsilon, x.dtype)], mean.shape)], mean.shape)
         return b.op("Div", [centred, root], x.shape)
+
+
+class Normalization(Layer):
+    """(x - mean) / sqrt(variance) along `axis`, with what `adapt` learnt or the given mean and variance."""
+
+    def __init__(
+        self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.axis, self.mean, self.variance, self.invert = axis, mean, variance, bool(invert)
+
+    def state_names(self) -> tuple[str, ...]:
+        return () if self.mean is not None else ("mean", "variance", "count")
+
+    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        x = b.cast(inputs, self.dtype)
+        axes = [] if self.axis is None else axes_of(self, self.axis, x.rank)
+        sizes = tuple(x.shape[a] for a in axes)
+        wide = [d if k in axes else 1 for k, d in enumerate(x.shape)]
+
+        def factors() -> tuple[np.ndarray, np.ndarray]:
+            pair = (
+                (self.mean, self.variance)
+                if self.mean is not None
+                else tuple(self.array(n, sizes) for n in ("mean", "variance"))
+            )
+            full = [1 if d is None else d for d in wide]
+            shaped = [np.broadcast_to(np.asarray(v, np.float64), sizes).reshape(full) for v in pair]
+            return shaped[0], np.maximum(np.sqrt(shaped[1]), 1e-7)
+
+        mean = b.weight(self, "mean", lambda: factors()[0].astype(self.dtype))
+        spread = b.weight(self, "spread", lambda: factors()[1].astype(self.dtype))
+        if self.invert:
+            return b.op("Add", [b.op("Mul", [x, spread], x.shape), mean], x.shape)
+        return b.op("Div", [b.op("Sub", [x, mean], x.shape), spread], x.shape)

@@ -138,6 +138,7 @@ OPERATIONS: dict[str, Builder] = {
     "Any": _reduction("ReduceMax"),
     "BroadcastTo": shape_operations.broadcast_to,
     "Cast": shape_operations.cast,
+    "ConvertToTensor": shape_operations.convert,
     "Concatenate": shape_operations.concatenate,
     "Divide": _binary("Div"),
     "Equal": _binary("Equal", BOOL),

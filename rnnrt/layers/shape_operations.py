@@ -38,6 +38,11 @@ def cast(layer: Layer, b: GraphBuilder, args: list[Any], options: Options) -> Te
     return b.cast(args[0], np.dtype(wanted))
 
 
+def convert(layer: Layer, b: GraphBuilder, args: list[Any], options: Options) -> Tensor:
+    """The same tensor, or in another dtype."""
+    return cast(layer, b, args[:1], options) if options.get("dtype") else args[0].with_mask(None)
+
+
 def expand_dims(layer: Layer, b: GraphBuilder, args: list[Any], options: Options) -> Tensor:
     """A new axis of extent one."""
     axis = argument(args, options, "axis")

@@ -90,7 +90,7 @@ def test_flipped_bytes_never_escape_as_other_errors(kind: str, tmp_path: Path, r
 def test_reasons_come_all_at_once(tmp_path: Path, rng: np.random.Generator) -> None:
     config = sequential(
         layer("Lambda", "code", function={"class_name": "__lambda__", "config": {"code": "4wEAAAA="}}),
-        layer("Attention", "look"),
+        layer("MultiHeadAttention", "look"),
         layer("MyLayer", "mine", module="my_package"),
         layer("Dense", "head", units=2, activation="my_activation"),
         layer("LSTM", "rec", units=2, activation="softmax"),
@@ -208,7 +208,7 @@ def test_arrays_that_are_not_numbers(tmp_path: Path, good_h5: Path) -> None:
         group = file["model_weights/last/last"]
         del group["kernel:0"]
         group.create_dataset("kernel:0", data=["a", "b"], dtype=h5py.string_dtype())
-    refused(good_h5, "not floating point")
+    refused(good_h5, "not numbers")
 
 
 def test_groups_in_a_circle(tmp_path: Path, rng: np.random.Generator) -> None:

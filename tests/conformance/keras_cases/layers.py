@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tests.conformance.keras_cases.registry import KERAS2_ONLY, add, case, chain, tokens
 
 for _name in ("softmax", "relu", "relu6", "tanh", "sigmoid", "leaky_relu", "silu", "mish"):
@@ -159,3 +161,21 @@ def other_convolutions(k: Any) -> Any:
     ]
     back = [g.Conv1DTranspose(3, 3, strides=2)(x), g.Conv1DTranspose(3, 4, strides=2, padding="same")(x)]
     return k.Model(x, [*apart, *back, g.Conv1DTranspose(2, 2, strides=3)(x), g.UnitNormalization()(x)])
+
+
+@case
+def attention(k: Any) -> Any:
+    x, e = tokens(k)
+    y, f = tokens(k)
+    q, v, g = k.Input((6, 4)), k.Input((None, 4)), k.layers
+    plain = [g.Attention()([q, v]), g.Attention(use_scale=True)([q, v, v]), g.Attention(score_mode="concat")([q, v])]
+    added = [g.AdditiveAttention()([q, v]), g.AdditiveAttention(use_scale=False)([q, v]), g.AdditiveAttention()([e, f])]
+    return k.Model([x, y, q, v], [*plain, *added, g.LSTM(2)(g.Attention()([e, f]))])
+
+
+@case
+def normalization(k: Any) -> Any:
+    layer = k.layers.Normalization(axis=-1)
+    layer.adapt(np.arange(24.0).reshape(2, 3, 4) ** 1.5)
+    given = k.layers.Normalization(axis=-1, mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0])
+    return chain(k, (None, 4), layer, k.layers.LSTM(3, return_sequences=True), given)

@@ -1,0 +1,76 @@
+"""What reading any Keras configuration shares: the findings so far, inputs, dtypes, and what is custom code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnrt.errors import ModelFormatError
+from rnnrt.layers import InputSpec
+
+_OWN_MODULES = {"keras", "tf_keras", "tensorflow", "builtins", "keras_core"}
+_FLOAT_POLICIES = {"mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float32"}
+
+
+@dataclass
+class Context:
+    """What reading a configuration needs to know, and the reasons against the model found so far."""
+
+    source: str
+    legacy: bool
+    reasons: list[str] = field(default_factory=list)
+    depth: int = 0
+
+
+def input_spec(name: str, config: Mapping[str, Any], context: Context) -> InputSpec:
+    """The input that an InputLayer's configuration declares; the batch is always free.
+
+    Raises
+    ------
+    ModelFormatError
+        The shape is missing or is not made of positive integers and null.
+    """
+    shape = config.get("batch_shape", config.get("batch_input_shape"))
+    if shape is None and isinstance(config.get("shape"), list):
+        shape = [None, *config["shape"]]
+    valid = isinstance(shape, (list, tuple)) and len(shape) >= 1
+    if not valid or any(d is not None and (type(d) is not int or d < 0) for d in shape):
+        raise ModelFormatError(f"{context.source}: input {name!r} has no valid shape: {shape!r}")
+    kind = config.get("dtype") or "float32"
+    label = f"input {name!r}"
+    if kind in ("int32", "int64", "bool"):
+        dtype = np.dtype(kind)
+    elif kind in ("uint8", "int8", "int16", "uint16"):
+        dtype = np.dtype(np.int32)
+    else:
+        dtype = np.dtype(float_dtype(kind, label, context))
+    for flag in ("sparse", "ragged"):
+        if config.get(flag):
+            context.reasons.append(f"{label}: {flag}=True; give it dense arrays and save it with {flag}=False")
+    return InputSpec(name, (None, *shape[1:]), dtype)
+
+
+def float_dtype(value: Any, label: str, context: Context) -> str:
+    """float32 or float64 for a dtype or policy of Keras: half precision is computed in float32."""
+    if isinstance(value, Mapping):
+        inner = value.get("config", {})
+        value = inner.get("name") if isinstance(inner, Mapping) else None
+    if value is None or value in _FLOAT_POLICIES:
+        return "float32"
+    if value == "float64":
+        return "float64"
+    if isinstance(value, str) and value.startswith(("int", "uint", "bool")):
+        return "float32"
+    context.reasons.append(f"{label}: dtype {value!r} is not known to rnnrt; save the model in float32")
+    return "float32"
+
+
+def is_custom(spec: Mapping[str, Any]) -> bool:
+    """Whether a configuration names a class or function that is not Keras's own."""
+    module, registered = spec.get("module"), spec.get("registered_name")
+    if isinstance(module, str) and module.split(".")[0] not in _OWN_MODULES:
+        return True
+    return isinstance(registered, str) and ">" in registered
