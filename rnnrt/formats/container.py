@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,17 +158,17 @@ def _pack_attr(value: Any, tensors: _Tensors) -> Any:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write beside the target, make it durable, then put it in place in one step."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
+    path = Path(os.path.realpath(path))  # a link stays one
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with open(temporary, "xb") as stream:
+        try:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def _open(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

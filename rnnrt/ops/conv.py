@@ -34,7 +34,16 @@ class _Convolution(Operator):
         declared = tuple(cls.attr(node, "kernel_shape"))
         if declared and w.shape is not None and declared != tuple(w.shape[2:]):
             raise ShapeError(f"{node.label()}: kernel_shape {declared} is not that of W, {w.shape}")
+        if cls.attr(node, "group") < 1:
+            raise ShapeError(f"{node.label()}: attribute group={cls.attr(node, 'group')} is not positive")
         return x, w
+
+    @classmethod
+    def check_bias(cls, node: Node, inputs: Sequence[TensorSpec | None], channels: Dim) -> None:
+        """Raise `ShapeError` unless B, where there is one, holds a number for each channel of Y."""
+        b = inputs[2] if len(inputs) > 2 else None
+        if b is not None and b.shape is not None and (len(b.shape) != 1 or not fits(b.shape[0], channels)):
+            raise ShapeError(f"{node.label()}: B has shape {b.shape}, Y has {channels} channels")
 
 
 @register
@@ -52,6 +61,7 @@ class Conv(_Convolution):
         group = cls.attr(node, "group")
         if not fits(x.shape[1], w.shape[1] * group) or w.shape[0] % group:  # type: ignore[operator]
             raise ShapeError(f"{node.label()}: X of shape {x.shape} and W of shape {w.shape} do not fit {group} groups")
+        cls.check_bias(node, inputs, w.shape[0])
         window = Window.of(node, w.shape[2:])
         return [TensorSpec(x.dtype, (x.shape[0], w.shape[0], *window.output(node, x.shape[2:])))]
 
@@ -118,6 +128,7 @@ class ConvTranspose(_Convolution):
         group = cls.attr(node, "group")
         if not fits(x.shape[1], w.shape[0]) or w.shape[0] % group:  # type: ignore[operator]
             raise ShapeError(f"{node.label()}: X of shape {x.shape} and W of shape {w.shape} do not fit {group} groups")
+        cls.check_bias(node, inputs, w.shape[1] * group)  # type: ignore[operator]
         window = Window.of(node, w.shape[2:])
         extents, _ = cls._extents(node, window, x.shape[2:])
         return [TensorSpec(x.dtype, (x.shape[0], w.shape[1] * group, *extents))]  # type: ignore[operator]
