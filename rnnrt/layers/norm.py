@@ -152,7 +152,7 @@ class Normalization(Layer):
                 else tuple(self.array(n, sizes) for n in ("mean", "variance"))
             )
             full = [1 if d is None else d for d in wide]
-            shaped = [np.broadcast_to(np.asarray(v, np.float64), sizes).reshape(full) for v in pair]
+            shaped = [np.broadcast_to(np.asarray(v, np.float64), [d or 1 for d in sizes]).reshape(full) for v in pair]
             return shaped[0], np.maximum(np.sqrt(shaped[1]), 1e-7)
 
         mean = b.weight(self, "mean", lambda: factors()[0].astype(self.dtype))

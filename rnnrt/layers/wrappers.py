@@ -8,7 +8,6 @@ from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 from rnnrt.layers.recurrent import RNN, recur, split_call
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
-_REDUCTIONS = {"sum": "ReduceSum", "ave": "ReduceMean", "mul": "ReduceProd"}
 
 
 class Bidirectional(Layer):
@@ -101,9 +100,7 @@ class Bidirectional(Layer):
             assert units is not None
             dims = [0] * axis + [2 * units]
             return [b.reshape(y, dims, (*y.shape[:axis], 2 * units))]
-        if self.merge_mode is None:
-            return [b.take(y, d, axis) for d in (0, 1)]
-        return [b.reduce(_REDUCTIONS[self.merge_mode], y, [axis])]
+        return self._merge_pair(b, [b.take(y, d, axis) for d in (0, 1)])
 
     def _merge_pair(self, b: GraphBuilder, pair: list[Tensor]) -> list[Tensor]:
         if self.merge_mode is None:

@@ -212,3 +212,12 @@ def test_metadata_of_stateful_models(tmp_path: Path, rng: np.random.Generator) -
     assert graph.metadata["stateful_layers"] == '["a"]'
     assert graph.metadata["keras_version"] == "3.9.0"
     assert graph.inputs[0].shape == ("batch", 5, FEATURES), "the batch is free whatever was declared"
+
+
+def test_the_form_of_keras_1_is_named(tmp_path: Path) -> None:
+    old = layer(
+        "LSTM", "lstm_1", output_dim=UNITS, inner_activation="hard_sigmoid", batch_input_shape=[None, 5, FEATURES]
+    )
+    path = write_h5(tmp_path / "k1.h5", {"class_name": "Sequential", "config": [old]}, {}, "1.2.2")
+    with pytest.raises(rnnrt.UnsupportedModelError, match="form of Keras 1"):
+        read_keras(path)
