@@ -93,7 +93,8 @@ def _selu(x: Array, alpha: float, gamma: float) -> Array:
 
 def _gelu(x: Array, approximate: str) -> Array:
     if approximate == "tanh":
-        return _scalar(0.5, x) * x * (1 + np.tanh(_scalar(math.sqrt(2 / math.pi), x) * (x + _scalar(0.044715, x) * x * x * x)))
+        cubic = x + _scalar(0.044715, x) * x * x * x
+        return _scalar(0.5, x) * x * (1 + np.tanh(_scalar(math.sqrt(2 / math.pi), x) * cubic))
     return _scalar(0.5, x) * x * (1 + _erf(x * _scalar(math.sqrt(0.5), x)))
 
 
@@ -264,7 +265,9 @@ class Pow(Binary):
     def function(x: Array, y: Array) -> Array:
         """X to the power y."""
         if x.dtype.kind in "iu" and y.dtype.kind in "iu":
-            return np.power(x.astype(np.float64), y).astype(x.dtype) if np.any(y < 0) else np.power(x, y.astype(x.dtype))
+            if np.any(y < 0):
+                return np.power(x.astype(np.float64), y).astype(x.dtype)
+            return np.power(x, y.astype(x.dtype))
         return np.power(x, y)
 
 
@@ -282,7 +285,8 @@ class Where(Elementwise):
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        return [np.where(inputs[0], inputs[1], inputs[2])]
+        condition, a, b = map(np.asarray, inputs)
+        return [np.asarray(np.where(condition, a, b))]
 
 
 @register
@@ -319,7 +323,7 @@ class Cast(Elementwise):
     def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
         number = cls.attr(node, "to")
         if number not in CAST_TARGETS:
-            raise ShapeError(f"{node.label()}: attribute to={number!r} is not a data type rnnrt knows; use float or int")
+            raise ShapeError(f"{node.label()}: attribute to={number!r} is no data type rnnrt knows; use float or int")
         return np.dtype(CAST_TARGETS[number])
 
     @classmethod

@@ -33,7 +33,7 @@ def _check_channels(node: Node, inputs: Sequence[TensorSpec | None], first: int,
             continue
         length = spec.shape[0] if len(spec.shape) == 1 else None
         if len(spec.shape) != 1 or (isinstance(length, int) and isinstance(x.shape[1], int) and length != x.shape[1]):
-            raise ShapeError(f"{node.label()}: input {index} has shape {spec.shape}, but there are {x.shape[1]} channels")
+            raise ShapeError(f"{node.label()}: input {index} has shape {spec.shape}; there are {x.shape[1]} channels")
 
 
 class SoftmaxBase(Operator):
@@ -138,7 +138,8 @@ class LayerNormalization(Operator):
         axes = tuple(range(axis, x.ndim))
         mean = x.mean(axis=axes, keepdims=True)
         centred = x - mean
-        inverse = 1 / np.sqrt((centred * centred).mean(axis=axes, keepdims=True) + x.dtype.type(cls.attr(node, "epsilon")))
+        epsilon = x.dtype.type(cls.attr(node, "epsilon"))
+        inverse = 1 / np.sqrt((centred * centred).mean(axis=axes, keepdims=True) + epsilon)
         y = centred * inverse * scale
         return [y if bias is None else y + bias, mean, inverse][: len(node.outputs)]
 

@@ -40,9 +40,7 @@ class Reduce(Operator):
         if axes is not None and axes.value is None and axes.shape != (0,):
             return [TensorSpec(x.dtype, (None,) * len(x.shape) if keep else None)]
         reduced = cls.axes(node, None if axes is None else axes.value, len(x.shape))
-        shape: Shape = tuple(
-            1 if i in reduced else d for i, d in enumerate(x.shape) if keep or i not in reduced
-        )
+        shape: Shape = tuple(1 if i in reduced else d for i, d in enumerate(x.shape) if keep or i not in reduced)
         return [TensorSpec(x.dtype, shape)]
 
     @classmethod
@@ -99,9 +97,7 @@ REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceLogSumExp": _log_sum_exp,
 }
 for _name, _function in REDUCTIONS.items():
-    register(
-        type(_name, (Reduce,), {"__doc__": f"ONNX {_name}.", "name": _name, "function": staticmethod(_function)})
-    )
+    register(type(_name, (Reduce,), {"__doc__": f"ONNX {_name}.", "name": _name, "function": staticmethod(_function)}))
 
 
 class ArgReduce(Operator):
@@ -200,7 +196,7 @@ class TopK(Operator):
             extent = x.shape[axis]
             if count is not None and (count < 0 or (isinstance(extent, int) and count > extent)):
                 raise ShapeError(f"{node.label()}: k={count} of axis {axis}, which has {extent} elements")
-            shape = x.shape[:axis] + (count,) + x.shape[axis + 1 :]
+            shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
         return [TensorSpec(x.dtype, shape), TensorSpec(np.dtype(np.int64), shape)][: len(node.outputs)]
 
     @classmethod

@@ -107,9 +107,9 @@ def test_matches_reference(isa: str, case: Case) -> None:
 
 
 FULL: Case = {
-    "T": 6, "B": 9, "I": 5, "H": 35, "dtype": "float32", "direction": "forward", "layout": 0, "bias": True, "state": True,
-    "ragged": False, "mask": False, "zero": False, "variant": False, "peepholes": False, "clip": 0.0, "activations": [],
-    "seed": 7,
+    "T": 6, "B": 9, "I": 5, "H": 35, "dtype": "float32", "direction": "forward", "layout": 0, "bias": True,
+    "state": True, "ragged": False, "mask": False, "zero": False, "variant": False, "peepholes": False, "clip": 0.0,
+    "activations": [], "seed": 7,
 }  # fmt: skip
 NOT_FOR_GATES = {"Exp"}
 """Grows without bound even in a few steps."""
