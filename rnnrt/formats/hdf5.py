@@ -6,6 +6,8 @@ h5py is imported where it is used.
 from __future__ import annotations
 
 import io
+import mmap
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,8 @@ from rnnrt.errors import ModelFormatError, RnnrtError
 
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 64
+MAX_ATTRIBUTE = 64 << 20
+_HEAP, _HEAP_VERSION = b"GCOL", b"\x01\0\0\0"
 _FLOOR = 64 << 20
 _RATIO = 200
 
@@ -36,6 +40,25 @@ def import_h5py() -> Any:
     return h5py
 
 
+def _has_endless_heap(data: bytes | mmap.mmap) -> bool:
+    """Whether reading some global heap would never end.
+
+    The HDF5 library walks a heap by the sizes of its objects and stands still at free space of size 0.
+    """
+    at = data.find(_HEAP)
+    while at >= 0:
+        size = int.from_bytes(data[at + 8 : at + 16], "little")
+        if data[at + 4 : at + 8] == _HEAP_VERSION and at + size <= len(data):
+            step, end = at + 16, at + size
+            while step + 16 <= end:
+                index, length = struct.unpack("<H6xQ", data[step : step + 16])
+                if index == 0 and length == 0:
+                    return True
+                step += length if index == 0 else 16 + (length + 7) // 8 * 8
+        at = data.find(_HEAP, at + 4)
+    return False
+
+
 class H5Reader:
     """A file of HDF5, in a path or in memory.
 
@@ -52,7 +75,17 @@ class H5Reader:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         self.budget = max(_FLOOR, _RATIO * size)
         with self.guard("the file"):
+            self._check_heaps(source)
             self.file = self.h5py.File(io.BytesIO(source) if isinstance(source, bytes) else str(source), "r")
+
+    def _check_heaps(self, source: Path | bytes) -> None:
+        if isinstance(source, bytes):
+            endless = _has_endless_heap(source)
+        else:
+            with source.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as view:
+                endless = _has_endless_heap(view)
+        if endless:
+            raise ModelFormatError(f"{self.label}: a heap of the HDF5 data is damaged; fetch or save the file again")
 
     def close(self) -> None:
         """Close the file."""
@@ -71,9 +104,18 @@ class H5Reader:
             ) from error
 
     def attribute(self, where: Any, name: str) -> Any:
-        """An attribute of a group, or None."""
+        """An attribute of texts or numbers, or None."""
+        h5 = self.h5py
         with self.guard(f"attribute {name!r}"):
-            return where.attrs.get(name)
+            if not h5.h5a.exists(where.id, name.encode()):
+                return None
+            found = h5.h5a.open(where.id, name.encode())
+            # Sequences of other types would be followed wherever damaged bytes point.
+            if found.get_type().get_class() not in (h5.h5t.STRING, h5.h5t.INTEGER, h5.h5t.FLOAT):
+                raise ModelFormatError(f"{self.label}: attribute {name!r} is neither text nor numbers")
+            if found.get_storage_size() > MAX_ATTRIBUTE:
+                raise ModelFormatError(f"{self.label}: attribute {name!r} is larger than any of Keras")
+            return where.attrs[name]
 
     def text(self, where: Any, name: str) -> str | None:
         """A text attribute, or None."""

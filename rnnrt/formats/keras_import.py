@@ -201,7 +201,8 @@ def _read_h5(file: Path, label: str) -> tuple[Network, str]:
 def _explain_missing_config(reader: H5Reader) -> None:
     with reader.guard("the file"):
         names = set(reader.file)
-    if "layer_names" in reader.file.attrs or names & {"layers", "_layer_checkpoint_dependencies", "model_weights"}:
+        lists_layers = "layer_names" in reader.file.attrs
+    if lists_layers or names & {"layers", "_layer_checkpoint_dependencies", "model_weights"}:
         raise ModelFormatError(
             f"{reader.label}: holds weights only, without the model's configuration; "
             "load them into the model in Keras and save it with model.save('model.keras')"

@@ -96,10 +96,13 @@ def _dict_node(node: Mapping[str, Any], name: str, context: Context) -> tuple[tu
     args, kwargs = node.get("args", []), node.get("kwargs", {})
     if not isinstance(args, list) or not isinstance(kwargs, Mapping):
         raise ModelFormatError(f"{context.source}: layer {name!r}: a call in inbound_nodes is malformed")
-    return (
-        tuple(_dict_value(a, name, context) for a in args),
-        {str(k): _dict_value(v, name, context) for k, v in kwargs.items()},
-    )
+    found = [_dict_value(a, name, context) for a in args]
+    named = {str(k): _dict_value(v, name, context) for k, v in kwargs.items()}
+    if not found:
+        found = [named.pop(key) for key in ("inputs", "sequences", "x") if key in named][:1]
+    if not found:
+        raise ModelFormatError(f"{context.source}: layer {name!r}: is called without inputs")
+    return tuple(found), named
 
 
 def _dict_value(value: Any, name: str, context: Context) -> Any:

@@ -211,6 +211,16 @@ def test_arrays_that_are_not_numbers(tmp_path: Path, good_h5: Path) -> None:
     refused(good_h5, "not numbers")
 
 
+def test_a_heap_without_end(good_h5: Path) -> None:
+    with h5py.File(good_h5, "a") as file:
+        file.attrs["note"] = "kept in a global heap"
+    data = bytearray(good_h5.read_bytes())
+    heap = data.index(b"GCOL")
+    data[heap + 16 : heap + 32] = bytes(16)  # free space of no size, which the HDF5 library walks for ever
+    good_h5.write_bytes(data)
+    refused(good_h5, "heap of the HDF5 data is damaged")
+
+
 def test_groups_in_a_circle(tmp_path: Path, rng: np.random.Generator) -> None:
     weights = tmp_path / "w.h5"
     weights.write_bytes(store(lstm_groups(rng)))
