@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnrt.ir import Graph, Node, Value
+from rnnrt.passes.prune import prune
 
 Extent = int | None
 TensorShape = tuple[Extent, ...]
@@ -202,9 +203,9 @@ class GraphBuilder:
                 extra.append(Node("Identity", (rename.get(x.name, x.name),), (name,), {}, f"{name}/Identity"))
             values.append(Value(name, x.dtype, ("batch", *x.shape[1:])))
         nodes = [_renamed(node, rename) for node in self._nodes]
-        return Graph(
-            tuple(self._inputs), tuple(values), (*nodes, *extra), dict(self._constants), self.name, dict(metadata or {})
-        )
+        every = (*nodes, *extra)
+        inputs = tuple(self._inputs)
+        return prune(Graph(inputs, tuple(values), every, dict(self._constants), self.name, dict(metadata or {})))
 
 
 def _renamed(node: Node, names: Mapping[str, str]) -> Node:
