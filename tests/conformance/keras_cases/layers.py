@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.conformance.keras_cases.registry import KERAS2_ONLY, add, case, chain, tokens
+from tests.conformance.keras_cases.registry import KERAS2_ONLY, KERAS3_ONLY, add, case, chain, tokens
 
 for _name in ("softmax", "relu", "relu6", "tanh", "sigmoid", "leaky_relu", "silu", "mish"):
     add(f"dense_{_name}", lambda k, name=_name: chain(k, (3, 4), k.layers.Dense(5, activation=name)),
@@ -179,3 +179,37 @@ def normalization(k: Any) -> Any:
     layer.adapt(np.arange(24.0).reshape(2, 3, 4) ** 1.5)
     given = k.layers.Normalization(axis=-1, mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0])
     return chain(k, (None, 4), layer, k.layers.LSTM(3, return_sequences=True), given)
+
+
+@case
+def channels_first(k: Any) -> Any:
+    x, g = k.Input((4, 9)), k.layers
+    first = {"data_format": "channels_first"}
+    whole = [g.GlobalMaxPooling1D(**first)(x), g.GlobalAveragePooling1D(**first)(x), g.Flatten(**first)(x)]
+    return k.Model(x, [*whole, g.MaxPooling1D(2, **first)(x), g.Conv1D(5, 3, **first)(x)])
+
+
+# TensorFlow convolves channels first on no CPU.
+KERAS3_ONLY.add("channels_first")
+
+
+@case
+def lengths_unknown(k: Any) -> Any:
+    x, g = k.Input((None, 4)), k.layers
+    longer = [g.ZeroPadding1D(1)(x), g.UpSampling1D(2)(x)]
+    shorter = [g.Cropping1D(1)(x), g.Conv1D(3, 2, strides=2, padding="same")(x), g.MaxPooling1D(2, padding="same")(x)]
+    return k.Model(x, [*longer, *shorter, g.Permute((2, 1))(x), g.GlobalMaxPooling1D(keepdims=True)(x)])
+
+
+@case
+def four_axes(k: Any) -> Any:
+    x, g = k.Input((3, 4, 5)), k.layers
+    norms = [g.LayerNormalization()(x), g.BatchNormalization()(x)]
+    return k.Model(x, [*norms, g.Dense(2)(x), g.Softmax(axis=2)(x), g.Permute((3, 1, 2))(x)])
+
+
+@case
+def convolution_of_every_step(k: Any) -> Any:
+    g = k.layers
+    inner = [g.Conv1D(4, 3, activation="relu"), g.MaxPooling1D(2), g.Flatten(), g.Dropout(0.2)]
+    return chain(k, (None, 8, 3), *[g.TimeDistributed(layer) for layer in inner], g.LSTM(5))

@@ -177,3 +177,35 @@ def half_masked_concatenate(k: Any) -> Any:
     x, e = tokens(k)
     f = k.Input((7, 5))
     return k.Model([x, f], [k.layers.LSTM(3)(k.layers.Concatenate()([e, f])), k.layers.LSTM(3)(k.layers.Add()([e, f]))])
+
+
+@case
+def zeros_for_masked_steps(k: Any) -> Any:
+    x, e = tokens(k)
+    h, g = k.Input((3,)), k.layers
+    last = g.LSTM(3, zero_output_for_mask=True)(e)
+    every = g.LSTM(3, zero_output_for_mask=True, return_sequences=True, go_backwards=True)(e)
+    states = g.GRU(3, zero_output_for_mask=True, return_state=True, go_backwards=True)(e)
+    return k.Model([x, h], [last, every, *states, g.GRU(3)(e, initial_state=h)])
+
+
+@case
+def bidirectional_last_outputs_apart(k: Any) -> Any:
+    x, e = tokens(k)
+    apart = k.layers.Bidirectional(k.layers.GRU(3), merge_mode=None)(e)
+    return k.Model(x, [*apart, *k.layers.Bidirectional(k.layers.LSTM(2, return_state=True), merge_mode="mul")(e)])
+
+
+@case
+def bidirectional_the_other_way_round(k: Any) -> Any:
+    x, e = tokens(k)
+    g = k.layers
+    first = g.GRU(3, go_backwards=True, return_sequences=True)
+    every = g.Bidirectional(first, backward_layer=g.GRU(3, return_sequences=True))(e)
+    return k.Model(x, [every, g.Bidirectional(g.LSTM(3, go_backwards=True), backward_layer=g.LSTM(2))(e)])
+
+
+@case
+def bidirectional_stack_of_cells(k: Any) -> Any:
+    cells = [k.layers.LSTMCell(3), k.layers.LSTMCell(2)]
+    return chain(k, (6, 4), k.layers.Bidirectional(k.layers.RNN(cells, return_sequences=True)))
