@@ -13,6 +13,7 @@ from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 class ReLU(Layer):
     """x above `threshold` up to `max_value`, negative_slope (x - threshold) below."""
 
+    arguments = ("max_value", "negative_slope", "threshold")
     supports_masking = True
 
     def __init__(
@@ -25,10 +26,6 @@ class ReLU(Layer):
         super().__init__(**options)
         self.max_value = None if max_value is None else float(max_value)
         self.negative_slope, self.threshold = float(negative_slope or 0.0), float(threshold or 0.0)
-
-    def get_config(self) -> dict[str, Any]:
-        keys = ("max_value", "negative_slope", "threshold")
-        return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
 
     def is_stepwise(self) -> bool:
         return True
@@ -50,14 +47,12 @@ class ReLU(Layer):
 class LeakyReLU(Layer):
     """x, or negative_slope x below zero; Keras 2 calls the slope alpha."""
 
+    arguments = ("negative_slope",)
     supports_masking = True
 
     def __init__(self, negative_slope: float = 0.3, alpha: float | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.negative_slope = float(negative_slope if alpha is None else alpha)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "negative_slope": self.negative_slope}
 
     def is_stepwise(self) -> bool:
         return True
@@ -70,14 +65,12 @@ class LeakyReLU(Layer):
 class ELU(Layer):
     """x, or alpha (exp(x) - 1) below zero."""
 
+    arguments = ("alpha",)
     supports_masking = True
 
     def __init__(self, alpha: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
         self.alpha = float(alpha)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "alpha": self.alpha}
 
     def is_stepwise(self) -> bool:
         return True
@@ -90,14 +83,12 @@ class ELU(Layer):
 class ThresholdedReLU(Layer):
     """x above theta, zero elsewhere (Keras 2)."""
 
+    arguments = ("theta",)
     supports_masking = True
 
     def __init__(self, theta: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
         self.theta = float(theta)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "theta": self.theta}
 
     def is_stepwise(self) -> bool:
         return True
@@ -110,6 +101,7 @@ class ThresholdedReLU(Layer):
 class PReLU(Layer):
     """x, or alpha x below zero with a learnt alpha for each position; `shared_axes` share one."""
 
+    arguments = ("shared_axes",)
     supports_masking = True
 
     def __init__(self, shared_axes: Any = None, **options: Any) -> None:
@@ -119,9 +111,6 @@ class PReLU(Layer):
 
     def weight_names(self) -> tuple[str, ...]:
         return ("alpha",)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "shared_axes": self.shared_axes}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
@@ -133,14 +122,12 @@ class PReLU(Layer):
 class Softmax(Layer):
     """Softmax along `axis`; where `mask` is False an element counts for nothing."""
 
+    arguments = ("axis",)
     supports_masking = True
 
     def __init__(self, axis: Any = -1, **options: Any) -> None:
         super().__init__(**options)
         self.axis = axis
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": self.axis}
 
     def is_stepwise(self) -> bool:
         return self.axis == -1

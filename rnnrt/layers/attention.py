@@ -19,6 +19,8 @@ class Attention(Layer):
     steps of the query give zeros.
     """
 
+    arguments = ("use_scale", "score_mode")
+
     def __init__(self, use_scale: bool = False, score_mode: str = "dot", **options: Any) -> None:
         super().__init__(**options)
         self.use_scale, self.score_mode = bool(use_scale), score_mode
@@ -27,9 +29,6 @@ class Attention(Layer):
 
     def weight_names(self) -> tuple[str, ...]:
         return ("scale",) * self.use_scale + ("concat_score_weight",) * (self.score_mode == "concat")
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "use_scale": self.use_scale, "score_mode": self.score_mode}
 
     def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         given = several(self, inputs)

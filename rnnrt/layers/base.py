@@ -38,6 +38,11 @@ def _is_training_option(key: str) -> bool:
 class Layer:
     """Base of all layers.
 
+    Class attributes
+    ----------------
+    arguments : what the class takes beyond its base, each kept in an attribute of the same name.
+    supports_masking : whether the mask of the input is that of the output.
+
     Parameters
     ----------
     name : str, optional
@@ -57,6 +62,7 @@ class Layer:
         Arrays in Keras's layouts; the names are those of `weight_names`, in that order.
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ()
     supports_masking: ClassVar[bool] = False
 
     def __init__(
@@ -89,7 +95,9 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer."""
-        return {"name": self.name, "dtype": self.dtype.name, "trainable": self.trainable, **self.options}
+        own = [key for cls in type(self).__mro__ for key in vars(cls).get("arguments", ())]
+        values = {key: getattr(self, key) for key in own}
+        return {"name": self.name, "dtype": self.dtype.name, "trainable": self.trainable, **values, **self.options}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the layer's nodes.

@@ -22,6 +22,7 @@ class Cell(Layer):
     state_count : number of states, 2 for LSTM (h, c) and 1 otherwise.
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ("units", "activation", "use_bias")
     op: ClassVar[str]
     gates: ClassVar[int]
     state_count: ClassVar[int] = 1
@@ -67,10 +68,6 @@ class Cell(Layer):
         """Further attributes of the operator."""
         return {}
 
-    def get_config(self) -> dict[str, Any]:
-        config = {"units": self.units, "activation": self.activation, "use_bias": self.use_bias}
-        return {**super().get_config(), **config}
-
 
 class SimpleRNNCell(Cell):
     """h = activation(x W + h R + b)."""
@@ -81,6 +78,8 @@ class SimpleRNNCell(Cell):
 
 class GatedCell(Cell):
     """A cell whose gates have an activation of their own."""
+
+    arguments = ("recurrent_activation",)
 
     def __init__(
         self,
@@ -95,9 +94,6 @@ class GatedCell(Cell):
 
     def ir_activations(self, legacy: bool) -> list[tuple[str, float, float]]:
         return [activations.recurrent(a, legacy) for a in (self.recurrent_activation, self.activation)]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "recurrent_activation": self.recurrent_activation}
 
 
 class LSTMCell(GatedCell):
@@ -115,6 +111,7 @@ class LSTMCell(GatedCell):
 class GRUCell(GatedCell):
     """h = z h + (1 - z) activation(.); `reset_after` applies the reset gate after the recurrent product."""
 
+    arguments = ("reset_after",)
     op = "GRU"
     gates = 3
 
@@ -135,9 +132,6 @@ class GRUCell(GatedCell):
 
     def ir_attributes(self) -> dict[str, Any]:
         return {"linear_before_reset": int(self.reset_after)}
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "reset_after": self.reset_after}
 
 
 class CuDNNLSTMCell(LSTMCell):
@@ -166,6 +160,8 @@ class CuDNNGRUCell(GRUCell):
 
 class StackedRNNCells(Layer):
     """Cells on top of each other, run as one cell."""
+
+    arguments = ("cells",)
 
     def __init__(self, cells: list[Cell], **options: Any) -> None:
         super().__init__(**options)

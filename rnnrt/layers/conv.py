@@ -33,9 +33,14 @@ class TimeWindow(Layer):
 
     def _check(self, padding: str, data_format: str | None) -> None:
         self.padding = str(padding).lower()
-        self.channels_first = data_format == "channels_first"
+        self.data_format = data_format
         if self.padding not in self.paddings:
             raise self.unsupported(f"padding={padding!r}", f"use one of {self.paddings}")
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether time is the last axis."""
+        return self.data_format == "channels_first"
 
     def _enter(self, b: GraphBuilder, inputs: Any) -> Tensor:
         if inputs.rank != 3:
@@ -50,6 +55,17 @@ class TimeWindow(Layer):
 class Conv1D(TimeWindow):
     """activation(convolution + bias); kernel (kernel_size, C / groups, filters), bias (filters,)."""
 
+    arguments = (
+        "filters",
+        "kernel_size",
+        "strides",
+        "padding",
+        "data_format",
+        "dilation_rate",
+        "groups",
+        "activation",
+        "use_bias",
+    )
     paddings = ("valid", "same", "causal")
 
     def __init__(
@@ -78,10 +94,6 @@ class Conv1D(TimeWindow):
 
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"activation": self.activation} if isinstance(self.activation, Layer) else {}
-
-    def get_config(self) -> dict[str, Any]:
-        keys = ("filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation", "use_bias")
-        return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._enter(b, inputs)
@@ -113,6 +125,7 @@ class Conv1D(TimeWindow):
 class Pooling1D(TimeWindow):
     """A window's largest value or mean."""
 
+    arguments = ("pool_size", "strides", "padding", "data_format")
     op: ClassVar[str]
 
     def __init__(
@@ -127,9 +140,6 @@ class Pooling1D(TimeWindow):
         self._check(padding, data_format)
         self.pool_size = single(pool_size)
         self.strides = self.pool_size if strides is None else single(strides)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **{key: getattr(self, key) for key in ("pool_size", "strides", "padding")}}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._enter(b, inputs)
@@ -154,18 +164,17 @@ class AveragePooling1D(Pooling1D):
 class GlobalPooling1D(Layer):
     """One value for all steps."""
 
+    arguments = ("data_format", "keepdims")
+
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        self.channels_first = data_format == "channels_first"
+        self.data_format = data_format
         self.keepdims = bool(keepdims)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "keepdims": self.keepdims}
 
     @property
     def axis(self) -> int:
         """The axis of time."""
-        return 2 if self.channels_first else 1
+        return 2 if self.data_format == "channels_first" else 1
 
     def _checked(self, b: GraphBuilder, inputs: Any) -> Tensor:
         if inputs.rank != 3:
@@ -188,7 +197,7 @@ class GlobalAveragePooling1D(GlobalPooling1D):
         mask = mask or x.mask
         if mask is None:
             return b.reduce("ReduceMean", x, [self.axis], self.keepdims)
-        counts = b.unsqueeze(b.cast(mask, np.dtype(bool)), 1 if self.channels_first else 2)
+        counts = b.unsqueeze(b.cast(mask, np.dtype(bool)), 3 - self.axis)
         kept = b.op("Where", [counts, x, b.scalar(0.0, x.dtype)], x.shape, x.dtype)
         total = b.reduce("ReduceSum", kept, [self.axis], self.keepdims)
         count = b.reduce("ReduceSum", b.cast(counts, x.dtype), [self.axis], self.keepdims)

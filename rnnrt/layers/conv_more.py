@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,16 @@ from rnnrt.layers.core import ActivationLike, activate, checked_activation
 class DepthwiseConv1D(TimeWindow):
     """Each channel with its own kernels; kernel (k, C, depth_multiplier), bias (C * depth_multiplier,)."""
 
+    arguments: ClassVar[tuple[str, ...]] = (
+        "kernel_size",
+        "strides",
+        "padding",
+        "depth_multiplier",
+        "data_format",
+        "dilation_rate",
+        "activation",
+        "use_bias",
+    )
     paddings = ("valid", "same", "causal")
 
     def __init__(
@@ -75,6 +85,8 @@ class DepthwiseConv1D(TimeWindow):
 class SeparableConv1D(DepthwiseConv1D):
     """A depthwise convolution, then one across channels; pointwise kernel (1, C * depth_multiplier, filters)."""
 
+    arguments = ("filters",)
+
     def __init__(self, filters: int, kernel_size: Any, **options: Any) -> None:
         super().__init__(kernel_size, **options)
         self.filters = int(filters)
@@ -98,6 +110,8 @@ class SeparableConv1D(DepthwiseConv1D):
 
 class Conv1DTranspose(TimeWindow):
     """The transpose of a convolution; kernel (k, filters, C)."""
+
+    arguments = ("filters", "kernel_size", "strides", "padding", "data_format", "activation", "use_bias")
 
     def __init__(
         self,

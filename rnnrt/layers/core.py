@@ -41,6 +41,7 @@ class InputLayer(Layer):
 class Dense(Layer):
     """activation(x kernel + bias) along the last axis; kernel (inputs, units), bias (units,)."""
 
+    arguments = ("units", "activation", "use_bias")
     supports_masking = True
 
     def __init__(self, units: int, activation: ActivationLike = None, use_bias: bool = True, **options: Any) -> None:
@@ -53,10 +54,6 @@ class Dense(Layer):
 
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"activation": self.activation} if isinstance(self.activation, Layer) else {}
-
-    def get_config(self) -> dict[str, Any]:
-        config = {"units": self.units, "activation": self.activation, "use_bias": self.use_bias}
-        return {**super().get_config(), **config}
 
     def is_stepwise(self) -> bool:
         return not isinstance(self.activation, Layer) or self.activation.is_stepwise()
@@ -80,14 +77,12 @@ class Dense(Layer):
 class Activation(Layer):
     """A function of Keras by name."""
 
+    arguments = ("activation",)
     supports_masking = True
 
     def __init__(self, activation: ActivationLike, **options: Any) -> None:
         super().__init__(**options)
         self.activation = checked_activation(self, activation)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "activation": self.activation}
 
     def is_stepwise(self) -> bool:
         return not isinstance(self.activation, Layer) or self.activation.is_stepwise()
@@ -99,16 +94,14 @@ class Activation(Layer):
 class Embedding(Layer):
     """Rows of a table (input_dim, output_dim) by integer; with `mask_zero`, steps that hold 0 are masked."""
 
+    arguments = ("input_dim", "output_dim", "mask_zero")
+
     def __init__(self, input_dim: int, output_dim: int, mask_zero: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.input_dim, self.output_dim, self.mask_zero = int(input_dim), int(output_dim), bool(mask_zero)
 
     def weight_names(self) -> tuple[str, ...]:
         return ("embeddings",)
-
-    def get_config(self) -> dict[str, Any]:
-        config = {"input_dim": self.input_dim, "output_dim": self.output_dim, "mask_zero": self.mask_zero}
-        return {**super().get_config(), **config}
 
     def cast_inputs(self, b: GraphBuilder, inputs: Any) -> Any:
         return inputs
@@ -126,12 +119,11 @@ class Embedding(Layer):
 class Masking(Layer):
     """Steps all of whose features equal `mask_value` are masked, and set to zero."""
 
+    arguments = ("mask_value",)
+
     def __init__(self, mask_value: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
         self.mask_value = float(mask_value)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mask_value": self.mask_value}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
@@ -157,12 +149,11 @@ class Identity(Layer):
 class Dropout(Identity):
     """Drops at random in training only."""
 
+    arguments = ("rate",)
+
     def __init__(self, rate: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
         self.rate = float(rate)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate}
 
 
 class SpatialDropout1D(Dropout):
@@ -180,6 +171,8 @@ class AlphaDropout(Dropout):
 class GaussianNoise(Identity):
     """Adds noise in training only."""
 
+    arguments = ("stddev",)
+
     def __init__(self, stddev: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
         self.stddev = float(stddev)
@@ -187,6 +180,8 @@ class GaussianNoise(Identity):
 
 class ActivityRegularization(Identity):
     """Adds to the loss in training only."""
+
+    arguments = ("l1", "l2")
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
@@ -196,14 +191,13 @@ class ActivityRegularization(Identity):
 class Reshape(Layer):
     """Another shape, the batch left as it is; one extent of `target_shape` may be -1."""
 
+    arguments = ("target_shape",)
+
     def __init__(self, target_shape: TensorShape, **options: Any) -> None:
         super().__init__(**options)
         self.target_shape = tuple(-1 if d is None else int(d) for d in target_shape)
         if any(d < -1 or d == 0 for d in self.target_shape) or self.target_shape.count(-1) > 1:
             raise self.unsupported(f"target_shape={self.target_shape}", "use positive extents and at most one -1")
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "target_shape": self.target_shape}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         total = product(inputs.shape[1:])
@@ -219,6 +213,8 @@ class Reshape(Layer):
 
 class Flatten(Layer):
     """(B, ...) to (B, all the rest)."""
+
+    arguments = ("data_format",)
 
     def __init__(self, data_format: str | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -237,6 +233,8 @@ class Flatten(Layer):
 class Permute(Layer):
     """Axes in another order; `dims` counts from 1, the batch stays first."""
 
+    arguments = ("dims",)
+
     def __init__(self, dims: TensorShape, **options: Any) -> None:
         super().__init__(**options)
         self.dims = tuple(int(d or 0) for d in dims)
@@ -249,6 +247,8 @@ class Permute(Layer):
 
 class RepeatVector(Layer):
     """(B, F) to (B, n, F)."""
+
+    arguments = ("n",)
 
     def __init__(self, n: int, **options: Any) -> None:
         super().__init__(**options)

@@ -142,14 +142,12 @@ class Average(Merge):
 class Concatenate(Layer):
     """Inputs one after the other along `axis`."""
 
+    arguments = ("axis",)
     supports_masking = True
 
     def __init__(self, axis: int = -1, **options: Any) -> None:
         super().__init__(**options)
         self.axis = int(axis)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": self.axis}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         parts = several(self, inputs)
@@ -189,12 +187,11 @@ class Dot(Layer):
     `normalize` scales both to length one along those axes first.
     """
 
+    arguments = ("axes", "normalize")
+
     def __init__(self, axes: Any, normalize: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.axes, self.normalize = axes, bool(normalize)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axes": self.axes, "normalize": self.normalize}
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x, y = several(self, inputs)

@@ -21,6 +21,7 @@ def axes_of(layer: Layer, axis: Any, rank: int) -> list[int]:
 class BatchNormalization(Layer):
     """gamma (x - moving_mean) / sqrt(moving_variance + epsilon) + beta along `axis`."""
 
+    arguments = ("axis", "momentum", "epsilon", "center", "scale")
     supports_masking = True
 
     def __init__(
@@ -41,10 +42,6 @@ class BatchNormalization(Layer):
 
     def state_names(self) -> tuple[str, ...]:
         return ("moving_mean", "moving_variance")
-
-    def get_config(self) -> dict[str, Any]:
-        keys = ("axis", "momentum", "epsilon", "center", "scale")
-        return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
 
     def is_stepwise(self) -> bool:
         return self.axis in (-1, [-1], (-1,))
@@ -75,6 +72,7 @@ class BatchNormalization(Layer):
 class LayerNormalization(Layer):
     """gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance over `axis` of each row."""
 
+    arguments = ("axis", "epsilon", "center", "scale")
     supports_masking = True
 
     def __init__(
@@ -86,10 +84,6 @@ class LayerNormalization(Layer):
 
     def weight_names(self) -> tuple[str, ...]:
         return ("gamma",) * self.scale + ("beta",) * self.center
-
-    def get_config(self) -> dict[str, Any]:
-        keys = ("axis", "epsilon", "center", "scale")
-        return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
 
     def is_stepwise(self) -> bool:
         return self.axis in (-1, [-1], (-1,))
@@ -129,6 +123,8 @@ class LayerNormalization(Layer):
 
 class Normalization(Layer):
     """(x - mean) / sqrt(variance) along `axis`, with what `adapt` learnt or the given mean and variance."""
+
+    arguments = ("axis", "mean", "variance", "invert")
 
     def __init__(
         self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **options: Any

@@ -19,13 +19,13 @@ class Operation(Layer):
 
     def __init__(self, kind: str, options: Mapping[str, Any], **rest: Any) -> None:
         super().__init__(**rest)
-        self.kind, self.arguments = kind, dict(options)
+        self.kind, self.made_with = kind, dict(options)
 
     def cast_inputs(self, b: GraphBuilder, inputs: Any) -> Any:
         return inputs
 
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        options = _Watched({**self.arguments, **kwargs})
+        options = _Watched({**self.made_with, **kwargs})
         result = OPERATIONS[self.kind](self, b, [inputs, *args], options)
         unread = {k: v for k, v in options.items() if k not in options.read and v is not None and v is not False}
         if unread or len(args) > 1:

@@ -31,6 +31,15 @@ class RNN(Layer):
         Masked steps give zeros instead of the output before.
     """
 
+    arguments = (
+        "cell",
+        "return_sequences",
+        "return_state",
+        "go_backwards",
+        "stateful",
+        "unroll",
+        "zero_output_for_mask",
+    )
     supports_masking = True
 
     def __init__(
@@ -65,10 +74,6 @@ class RNN(Layer):
 
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"cell": self.cell}
-
-    def get_config(self) -> dict[str, Any]:
-        keys = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
-        return {**super().get_config(), **{key: getattr(self, key) for key in keys}}
 
     def build(
         self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
@@ -211,7 +216,9 @@ class _WithOwnCell(RNN):
         return self.cells[0].units
 
     def get_config(self) -> dict[str, Any]:
-        return {**self.cells[0].get_config(), **super().get_config()}
+        kept = ("units", *self.cell_arguments)
+        config = {key: value for key, value in super().get_config().items() if key != "cell"}
+        return {**config, **{key: getattr(self.cell, key) for key in kept}}
 
 
 class LSTM(_WithOwnCell):

@@ -26,6 +26,8 @@ class _AlongTime(Layer):
 class ZeroPadding1D(_AlongTime):
     """Zeros before the first and behind the last step."""
 
+    arguments = ("padding",)
+
     def __init__(self, padding: Any = 1, data_format: str | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.padding = ends(padding)
@@ -43,6 +45,8 @@ class ZeroPadding1D(_AlongTime):
 class Cropping1D(_AlongTime):
     """Without the first and the last steps."""
 
+    arguments = ("cropping",)
+
     def __init__(self, cropping: Any = (1, 1), **options: Any) -> None:
         super().__init__(**options)
         self.cropping = ends(cropping)
@@ -59,6 +63,8 @@ class Cropping1D(_AlongTime):
 
 class UpSampling1D(_AlongTime):
     """Every step `size` times."""
+
+    arguments = ("size",)
 
     def __init__(self, size: Any = 2, **options: Any) -> None:
         super().__init__(**options)
@@ -78,6 +84,7 @@ class UpSampling1D(_AlongTime):
 class Rescaling(Layer):
     """x scale + offset."""
 
+    arguments = ("scale", "offset")
     supports_masking = True
 
     def __init__(self, scale: Any, offset: Any = 0.0, **options: Any) -> None:
@@ -93,6 +100,7 @@ class Rescaling(Layer):
 class UnitNormalization(Layer):
     """x divided by its length along `axis`."""
 
+    arguments = ("axis",)
     supports_masking = True
 
     def __init__(self, axis: Any = -1, **options: Any) -> None:

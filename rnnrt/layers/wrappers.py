@@ -23,6 +23,7 @@ class Bidirectional(Layer):
         Walks the other way; with its own weights.
     """
 
+    arguments = ("layer", "merge_mode", "backward_layer")
     supports_masking = True
 
     def __init__(self, layer: RNN, merge_mode: str | None = "concat", *, backward_layer: RNN, **options: Any) -> None:
@@ -40,11 +41,13 @@ class Bidirectional(Layer):
         if layer.return_sequences != backward_layer.return_sequences:
             raise self.unsupported("return_sequences differs between its layers", "make them equal")
 
+    @property
+    def layer(self) -> RNN:
+        """Keras's name of the forward layer."""
+        return self.forward_layer
+
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "merge_mode": self.merge_mode}
 
     def build(
         self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
@@ -118,6 +121,7 @@ class Bidirectional(Layer):
 class TimeDistributed(Layer):
     """A layer applied to every step of (B, T, ...)."""
 
+    arguments = ("layer",)
     supports_masking = True
 
     def __init__(self, layer: Layer, **options: Any) -> None:

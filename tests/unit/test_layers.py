@@ -1,0 +1,134 @@
+"""Layers by hand: configurations there and back, graphs without a file, and what a layer refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnrt import layers as L
+from rnnrt.errors import ModelFormatError, UnsupportedModelError
+from rnnrt.layers import GraphBuilder, Layer
+from rnnrt.layers.activations import is_recurrent, recurrent
+from rnnrt.ops.activations import ACTIVATIONS
+from rnnrt.ops.evaluate import evaluate
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "Activation": {"activation": "tanh"},
+    "Bidirectional": {"layer": L.GRU(2), "backward_layer": L.GRU(2, go_backwards=True), "merge_mode": "sum"},
+    "Conv1D": {"filters": 3, "kernel_size": 2, "padding": "causal", "dilation_rate": 2},
+    "Conv1DTranspose": {"filters": 3, "kernel_size": 2, "strides": 2, "padding": "same"},
+    "Cropping1D": {"cropping": (1, 2)},
+    "CuDNNGRU": {"units": 3},
+    "CuDNNLSTM": {"units": 3},
+    "Dense": {"units": 3, "activation": "relu", "use_bias": False},
+    "DepthwiseConv1D": {"kernel_size": 3, "depth_multiplier": 2},
+    "Dot": {"axes": (1, 2), "normalize": True},
+    "Dropout": {"rate": 0.25, "seed": 3},
+    "ELU": {"alpha": 0.5},
+    "Embedding": {"input_dim": 5, "output_dim": 2, "mask_zero": True},
+    "GRU": {"units": 3, "reset_after": False, "return_sequences": True},
+    "GRUCell": {"units": 3, "reset_after": False},
+    "GaussianNoise": {"stddev": 0.5},
+    "InputLayer": {"batch_shape": (None, 3)},
+    "LSTM": {"units": 3, "activation": "relu", "go_backwards": True, "kernel_initializer": "zeros"},
+    "LSTMCell": {"units": 3, "recurrent_activation": "hard_sigmoid"},
+    "LeakyReLU": {"negative_slope": 0.1},
+    "Masking": {"mask_value": -1.0},
+    "Normalization": {"mean": 1.0, "variance": 2.0},
+    "PReLU": {"shared_axes": [1]},
+    "Permute": {"dims": (2, 1)},
+    "RNN": {"cell": L.StackedRNNCells([L.LSTMCell(2), L.GRUCell(3)]), "return_state": True},
+    "ReLU": {"max_value": 6.0, "threshold": 0.5},
+    "RepeatVector": {"n": 3},
+    "Rescaling": {"scale": 0.5, "offset": 1.0},
+    "Reshape": {"target_shape": (2, -1)},
+    "SeparableConv1D": {"filters": 3, "kernel_size": 2},
+    "SimpleRNN": {"units": 3, "activation": "relu"},
+    "SimpleRNNCell": {"units": 3},
+    "StackedRNNCells": {"cells": [L.LSTMCell(2)]},
+    "TimeDistributed": {"layer": L.Dense(2)},
+    "UpSampling1D": {"size": 3},
+    "ZeroPadding1D": {"padding": (1, 2)},
+}
+
+
+@pytest.mark.parametrize("name", sorted(L.LAYERS))
+def test_a_configuration_makes_an_equal_layer(name: str) -> None:
+    given = ARGUMENTS.get(name, {})
+    layer = L.LAYERS[name](**given, name="mine", trainable=False)
+    config = layer.get_config()
+    assert config["name"] == "mine"
+    for key, value in given.items():
+        assert np.array_equal(config[key], value) or config[key] == value, key
+    again = type(layer)(**config).get_config()
+    assert again.keys() == config.keys()
+    for key, value in config.items():
+        assert np.array_equal(again[key], value) or again[key] == value, key
+
+
+def build(layer: Layer, x: np.ndarray, weights: list[np.ndarray]) -> list[np.ndarray]:
+    for part in layer.walk():
+        for name in (*part.weight_names(), *part.state_names()):
+            part.weights[name] = weights.pop(0)
+    b = GraphBuilder("test")
+    outputs = layer(b, b.input("x", (None, *x.shape[1:]), x.dtype))
+    found = outputs if isinstance(outputs, list) else [outputs]
+    return evaluate(b.finish([(f"y{k}", y) for k, y in enumerate(found)]), {"x": x})
+
+
+def test_a_layer_without_a_file() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    kernel, bias = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32)
+    (y,) = build(L.Dense(4, activation="tanh"), x, [kernel, bias])
+    np.testing.assert_allclose(y, np.tanh(x @ kernel + bias), rtol=1e-5)
+
+
+def test_a_layer_called_twice_has_its_weights_once() -> None:
+    layer = L.Dense(3, use_bias=False)
+    layer.weights["kernel"] = np.eye(3, dtype=np.float32)
+    b = GraphBuilder()
+    x = b.input("x", (None, 3), np.dtype(np.float32))
+    graph = b.finish([("y", layer(b, layer(b, x)))])
+    assert len(graph.nodes) == 2
+    assert len(graph.constants) == 1
+
+
+def test_wrong_and_missing_weights_are_named() -> None:
+    x = np.zeros((2, 5, 3), np.float32)
+    with pytest.raises(ModelFormatError, match=r"layer 'dense' \(Dense\): weight 'kernel' has shape \(2, 4\)"):
+        build(L.Dense(4, use_bias=False), x, [np.zeros((2, 4))])
+    b = GraphBuilder()
+    with pytest.raises(ModelFormatError, match="weight 'kernel' is missing"):
+        L.Dense(4)(b, b.input("x", (None, 3), np.dtype(np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: L.LSTM(3, activation="softmax"), "softmax"),
+        (lambda: L.Dense(3, activation="nothing"), "nothing"),
+        (lambda: L.Dense(3, mystery=4), "mystery=4"),
+        (lambda: L.LayerNormalization(rms_scaling=True), "rms_scaling=True"),
+        (lambda: L.Bidirectional(L.GRU(2), backward_layer=L.GRU(2)), "same way"),
+        (lambda: L.Bidirectional(L.Dense(2), backward_layer=L.GRU(2)), "wraps a Dense"),
+        (lambda: L.RNN(L.Dense(2)), "cell is a Dense"),
+        (lambda: L.Conv1D(3, 2, padding="reflect"), "reflect"),
+        (lambda: L.Attention(score_mode="other"), "score_mode"),
+    ],
+)
+def test_refusals(make: Any, match: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=match):
+        make()
+
+
+def test_every_activation_of_a_recurrent_layer_is_known_to_the_operator() -> None:
+    from rnnrt.layers.activations import RECURRENT
+
+    for name in (*RECURRENT, "hard_sigmoid", "swish", None):
+        assert is_recurrent(name)
+        assert recurrent(name, legacy=False)[0] in ACTIVATIONS
+    assert recurrent("hard_sigmoid", legacy=True)[1] == 0.2
+    assert recurrent("hard_sigmoid", legacy=False)[1] == 1 / 6
