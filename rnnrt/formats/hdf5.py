@@ -203,7 +203,8 @@ class H5Reader:
             raise ModelFormatError(f"{self.label}: {what} is not an array")
         with self.guard(what):
             dtype, shape = dataset.dtype, dataset.shape
-            if dtype.kind not in "fiu" or shape is None:
+            half = dtype.kind == "V" and dtype.itemsize == 2  # how Keras writes bfloat16
+            if (dtype.kind not in "fiu" and not half) or shape is None:
                 raise ModelFormatError(f"{self.label}: {what} has type {dtype}, not numbers")
             if dataset.is_virtual or dataset.external:
                 raise ModelFormatError(
@@ -215,4 +216,5 @@ class H5Reader:
                 raise ModelFormatError(
                     f"{self.label}: {what} claims shape {shape}, more than a file of this size can hold"
                 )
-            return np.asarray(dataset[()])
+            values = np.asarray(dataset[()])
+            return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32) if half else values

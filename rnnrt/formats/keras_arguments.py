@@ -12,7 +12,9 @@ from rnnrt.errors import ModelFormatError
 from rnnrt.layers import InputSpec
 
 _OWN_MODULES = {"keras", "tf_keras", "tensorflow", "builtins", "keras_core"}
-_FLOAT_POLICIES = {"mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float32"}
+_PLAIN_POLICIES = {"DTypePolicy", "FloatDTypePolicy", "Policy", "PolicyV1"}
+_INTEGERS = {"bool", "int32", "int64", "uint8"}
+_FLOAT_POLICIES = {"_infer", "infer", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float32"}
 
 
 @dataclass
@@ -55,16 +57,17 @@ def input_spec(name: str, config: Mapping[str, Any], context: Context) -> InputS
 
 def float_dtype(value: Any, label: str, context: Context) -> str:
     """float32 or float64 for a dtype or policy of Keras: half precision is computed in float32."""
+    given = value
     if isinstance(value, Mapping):
         inner = value.get("config", {})
-        value = inner.get("name") if isinstance(inner, Mapping) else None
-    if value is None or value in _FLOAT_POLICIES:
+        plain = value.get("class_name") in _PLAIN_POLICIES and isinstance(inner, Mapping)
+        value = inner.get("name") if plain else "unknown"
+    if value is None or value in _FLOAT_POLICIES or value in _INTEGERS:
         return "float32"
     if value == "float64":
         return "float64"
-    if isinstance(value, str) and value.startswith(("int", "uint", "bool")):
-        return "float32"
-    context.reasons.append(f"{label}: dtype {value!r} is not known to rnnrt; save the model in float32")
+    what = f"dtype {str(given)[:80]!r} is not known to rnnrt"
+    context.reasons.append(f"{label}: {what}; save the model in float32, without quantisation")
     return "float32"
 
 

@@ -221,3 +221,27 @@ def test_the_form_of_keras_1_is_named(tmp_path: Path) -> None:
     path = write_h5(tmp_path / "k1.h5", {"class_name": "Sequential", "config": [old]}, {}, "1.2.2")
     with pytest.raises(rnnrt.UnsupportedModelError, match="form of Keras 1"):
         read_keras(path)
+
+
+def test_weights_in_bfloat16(tmp_path: Path, x: np.ndarray, rng: np.random.Generator) -> None:
+    short = {
+        path: [(a.view(np.uint32) >> 16).astype(np.uint16) for a in arrays] for path, arrays in lstm_groups(rng).items()
+    }
+    stored = {path: [a.view("V2") for a in arrays] for path, arrays in short.items()}
+    path = write_keras(tmp_path / "b.keras", lstm_model(), store(stored))
+    whole = {path: [(a.astype(np.uint32) << 16).view(np.float32) for a in arrays] for path, arrays in short.items()}
+    assert_close(run(path, x), expected(x, whole))
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "int8_from_float32",
+        {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}},
+        {"class_name": "DTypePolicyMap", "config": {"default_policy": "float32", "policy_map": {}}},
+    ],
+)
+def test_quantised_layers_are_refused(policy: Any, tmp_path: Path) -> None:
+    path = write_keras(tmp_path / "q.keras", sequential(layer("Dense", "d", units=2, dtype=policy)), store({}))
+    with pytest.raises(rnnrt.UnsupportedModelError, match="without quantisation"):
+        read_keras(path)
