@@ -62,6 +62,8 @@ def float_dtype(value: Any, label: str, context: Context) -> str:
         inner = value.get("config", {})
         plain = value.get("class_name") in _PLAIN_POLICIES and isinstance(inner, Mapping)
         value = inner.get("name") if plain else "unknown"
+    if not isinstance(value, (str, type(None))):
+        value = "unknown"
     if value is None or value in _FLOAT_POLICIES or value in _INTEGERS:
         return "float32"
     if value == "float64":

@@ -76,6 +76,13 @@ def make_layer(spec: Any, context: Context) -> Layer:
             context.reasons.append(f"{label}: rnnrt has no such layer; {hint}")
             return Identity(name=str(config.get("name") or spec.get("name")))
         return _construct(kind, config, label, context)
+    except RnnrtError:
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
+        name = config.get("name") if isinstance(config, Mapping) else spec.get("name")
+        raise ModelFormatError(
+            f"{context.source}: layer {name!r} ({kind}): its configuration is malformed: {error}"
+        ) from error
     finally:
         context.depth -= 1
 

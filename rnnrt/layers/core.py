@@ -14,7 +14,8 @@ ActivationLike = str | Layer | None
 
 def checked_activation(layer: Layer, activation: ActivationLike) -> ActivationLike:
     """The activation, or a refusal that names it."""
-    if isinstance(activation, Layer) or activations.is_known(activation):
+    by_name = isinstance(activation, (str, type(None))) and activations.is_known(activation)
+    if isinstance(activation, Layer) or by_name:
         return activation
     raise layer.unsupported(f"activation {activation!r} is not known to rnnrt", "use one of Keras's own")
 

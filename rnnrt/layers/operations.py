@@ -54,9 +54,11 @@ Builder = Callable[[Operation, GraphBuilder, list[Any], dict[str, Any]], Tensor]
 
 
 def broadcast(first: TensorShape, second: TensorShape) -> TensorShape:
-    """The shape of an elementwise operation."""
+    """The shape of an elementwise operation; raises ValueError when the shapes do not fit."""
     rank = max(len(first), len(second))
-    pairs = zip((1,) * (rank - len(first)) + first, (1,) * (rank - len(second)) + second, strict=True)
+    pairs = list(zip((1,) * (rank - len(first)) + first, (1,) * (rank - len(second)) + second, strict=True))
+    if any(a != b and None not in (a, b) and 1 not in (a, b) for a, b in pairs):
+        raise ValueError(f"shapes {first} and {second} do not go together")
     return tuple(b if a == 1 else a if b == 1 or b is None else b if a is None else a for a, b in pairs)
 
 
