@@ -52,6 +52,7 @@ class Model:
         self._threads = threads
         self.inputs = tuple(_info(v) for v in graph.inputs)
         self.outputs = tuple(_info(v) for v in graph.outputs)
+        self._input_names = [info.name for info in self.inputs]
         self._session = Session(graph, threads=threads)
 
     def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray | tuple[np.ndarray, ...]:
@@ -87,8 +88,9 @@ class Model:
         ShapeError
             An input is missing, unknown, or of a wrong shape or dtype; an output is unknown.
         """
-        names = [info.name for info in self.inputs]
-        if len(feeds) != len(names) or any(name not in feeds for name in names):
+        arrays = [feeds[name] for name in self._input_names if name in feeds]
+        if not len(arrays) == len(feeds) == len(self._input_names):
+            names = self._input_names
             missing = [name for name in names if name not in feeds]
             unknown = [name for name in feeds if name not in names]
             raise ShapeError(
@@ -97,7 +99,7 @@ class Model:
                 + (f" unknown {unknown};" if unknown else "")
                 + f" the model takes {names}"
             )
-        results = self._session.run([feeds[name] for name in names])
+        results = self._session.run(arrays)
         if output_names is None:
             return results
         order = {info.name: i for i, info in enumerate(self.outputs)}

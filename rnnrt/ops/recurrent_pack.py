@@ -21,7 +21,7 @@ CODES = {name: code for code, name in enumerate(sorted(ACTIVATIONS))}
 """Number of each activation in the kernels: its place in the alphabet, as in activations.h."""
 
 CHUNK_BYTES = 256 * 1024
-"""What the input projection of a chunk of steps may take: a share of the L2 cache."""
+"""What the input projection of a chunk of steps may take of a thread's L2 cache."""
 
 FAST: dict[str, dict[tuple[str, ...], int]] = {
     "LSTM": {("Sigmoid", "Tanh", "Tanh"): 1},
@@ -115,9 +115,19 @@ def lower_recurrent(
     steps, batch = int(x.shape[batch_first]), int(x.shape[1 - batch_first])  # type: ignore[arg-type]
     padded = -(-hidden // lanes) * lanes
     row = gates * padded * x.dtype.itemsize
-    chunk = max(1, min(steps, CHUNK_BYTES // max(1, batch * row)))
+    threads, split = ctx.share_recurrence(
+        gates=gates,
+        stages=1 + resets_first,
+        directions=directions,
+        seq_len=steps,
+        batch_size=batch,
+        input_size=int(x.shape[2]),  # type: ignore[arg-type]
+        hidden_size=hidden,
+        itemsize=x.dtype.itemsize,
+    )
+    chunk = max(1, min(steps, threads * CHUNK_BYTES // max(1, batch * row)))
     states = 2 + (node.op == "LSTM") + 2 * resets_first
-    scratch = batch * (states * padded * x.dtype.itemsize + chunk * row + 2)
+    scratch = batch * (states * padded * x.dtype.itemsize + chunk * row + 2 * threads)
     scratch = -(-scratch // 64) * 64
     per_direction = op.direction_activations(node)
     names = {tuple(act[0] for act in acts) for acts in per_direction}
@@ -151,6 +161,8 @@ def lower_recurrent(
                 int(bool(op.attr(node, "zero_output_for_mask"))),
                 variant,
                 fast,
+                threads,
+                split,
                 *(CODES[name] for name, _, _ in acts),
             ),
             (clip, *(float(v) for _, alpha, beta in acts for v in (alpha, beta))),

@@ -15,6 +15,7 @@ from rnnrt.ops import KernelCall, TensorSpec, get_operator
 from rnnrt.ops.evaluate import evaluate
 from rnnrt.passes import specialise
 from rnnrt.plan.arena import Lifetime, place
+from rnnrt.plan.select import RecurrentWork, choose_split
 from rnnrt.plan.target import PackCache, Target
 
 _IDENTITY = "identity"
@@ -31,13 +32,16 @@ class Plan:
     tensors: tuple[tuple[Any, ...], ...]
     instructions: tuple[tuple[Any, ...], ...]
     arena_bytes: int
+    inputs: tuple[tuple[np.dtype, tuple[int, ...]], ...]
     outputs: tuple[tuple[np.dtype, tuple[int, ...]], ...]
     node_labels: tuple[str, ...]
     hosted: tuple[str, ...]
 
     def executor(self) -> program.Executor:
         """A new executor of this plan."""
-        return program.Executor(self.target.isa, self.tensors, self.instructions, self.arena_bytes, self.outputs)
+        return program.Executor(
+            self.target.isa, self.tensors, self.instructions, self.arena_bytes, self.inputs, self.outputs
+        )
 
 
 @dataclass
@@ -63,18 +67,23 @@ class _Instruction:
     target: int = 0
 
 
-def lower(graph: Graph, specs: Mapping[str, TensorSpec], target: Target, packs: PackCache) -> Plan | None:
+def lower(
+    graph: Graph, specs: Mapping[str, TensorSpec], target: Target, packs: PackCache, threads: int = 1
+) -> Plan | None:
     """The plan of a specialised graph, or None when some shape depends on data.
 
     Parameters
     ----------
     graph, specs
         What `rnnrt.passes.specialise` returned for concrete input shapes.
+    target, packs
+    threads : int
+        How many threads a run may use.
     """
     for node in graph.nodes:
         if any(name and not specs[name].is_static for name in node.outputs):
             return None
-    return _Lowering(specs, target, packs).run(graph)
+    return _Lowering(specs, target, packs, threads).run(graph)
 
 
 @dataclass
@@ -82,6 +91,7 @@ class _Lowering:
     specs: Mapping[str, TensorSpec]
     target: Target
     packs: PackCache
+    threads: int
     tensors: list[_Tensor] = field(default_factory=list)
     code: list[_Instruction] = field(default_factory=list)
     ids: dict[str, int] = field(default_factory=dict)
@@ -94,6 +104,9 @@ class _Lowering:
     def packed(self, array: np.ndarray, layout: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         return self.packs.get(array, f"{self.target.isa}:{layout}", make)
 
+    def share_recurrence(self, **sizes: int) -> tuple[int, int]:
+        return choose_split(RecurrentWork(vector_bytes=self.vector_bytes, **sizes), self.threads)
+
     def run(self, graph: Graph) -> Plan:
         for position, value in enumerate(graph.inputs):
             self.ids[value.name] = self._new(self.specs[value.name], "input", position)
@@ -103,7 +116,7 @@ class _Lowering:
             self._node(node)
         for position, value in enumerate(graph.outputs):
             self._output(position, value.name)
-        return self._finish([self.specs[value.name] for value in graph.outputs])
+        return self._finish(*([self.specs[v.name] for v in values] for values in (graph.inputs, graph.outputs)))
 
     def _new(self, spec: TensorSpec, place_: str = "arena", what: Any = None) -> int:
         self.tensors.append(_Tensor(spec, len(self.tensors), place_, what))
@@ -233,7 +246,7 @@ class _Lowering:
         else:
             self._copy(self.ids[name], self._new(tensor.spec, "output", position), f"output {name!r}")
 
-    def _finish(self, outputs: list[TensorSpec]) -> Plan:
+    def _finish(self, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Plan:
         first: dict[object, int] = {}
         last: dict[object, int] = {}
         for at, step in enumerate(self.code):
@@ -267,6 +280,7 @@ class _Lowering:
             tensors,
             instructions,
             arena_bytes,
+            tuple((spec.dtype, spec.known_shape) for spec in inputs),
             tuple((spec.dtype, spec.known_shape) for spec in outputs),
             tuple(s.label for s in self.code),
             tuple(self.hosted),

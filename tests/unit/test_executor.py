@@ -8,6 +8,7 @@ from rnnrt._kernels import program
 F32 = np.dtype("float32")
 BOOL = np.dtype("bool")
 ISAS = program.available_isas()
+TWO = [(F32, (2,))]
 
 
 def kernel(name, inputs, outputs):
@@ -28,7 +29,7 @@ def test_branch_takes_one_side(isa):
         ("jump", None, [], [], (), (), 0, 4),
         kernel("identity", [2], [3]),
     ]
-    executor = program.Executor(isa, tensors, code, 0, [(F32, (2,))])
+    executor = program.Executor(isa, tensors, code, 0, [(BOOL, ())], [(F32, (2,))])
     assert executor.run([np.array(True)])[0].tolist() == [1, 2]
     assert executor.run([np.array(False)])[0].tolist() == [3, 4]
 
@@ -44,7 +45,7 @@ def test_a_fallback_that_raises_leaves_the_executor_usable():
         return [arrays[0] + 1]
 
     tensors = [(F32, (2,), "input", 0), (F32, (2,), "output", 0)]
-    executor = program.Executor("base", tensors, [host(flaky, [0], [1])], 0, [(F32, (2,))])
+    executor = program.Executor("base", tensors, [host(flaky, [0], [1])], 0, TWO, TWO)
     with pytest.raises(ValueError, match="negative"):
         executor.run([np.array([-1, 0], F32)])
     assert executor.run([np.array([1, 2], F32)])[0].tolist() == [2, 3]
@@ -52,20 +53,30 @@ def test_a_fallback_that_raises_leaves_the_executor_usable():
 
 def test_a_fallback_of_a_wrong_shape_is_refused():
     tensors = [(F32, (2,), "input", 0), (F32, (2,), "output", 0)]
-    executor = program.Executor("base", tensors, [host(lambda a: [a[0][:1]], [0], [1])], 0, [(F32, (2,))])
+    executor = program.Executor("base", tensors, [host(lambda a: [a[0][:1]], [0], [1])], 0, TWO, TWO)
     with pytest.raises(RuntimeError, match="shape"):
         executor.run([np.zeros(2, F32)])
 
 
+def test_anything_but_the_planned_arrays_is_left_to_the_caller():
+    tensors = [(F32, (2,), "input", 0), (F32, (2,), "output", 0)]
+    executor = program.Executor("base", tensors, [kernel("identity", [0], [1])], 0, TWO, TWO)
+    odd = np.frombuffer(b"\0" * 9, np.uint8)[1:].view(F32)
+    for x in ([1, 2], np.zeros(3, F32), np.zeros(2), np.zeros((1, 2), F32), np.zeros(4, F32)[::2], odd):
+        assert executor.run([x]) is None
+    assert executor.run([]) is None
+    assert executor.run([np.ones(2, F32)])[0].tolist() == [1, 1]
+
+
 def test_unknown_kernel_is_named():
     with pytest.raises(LookupError, match="no_such"):
-        program.Executor("base", [(F32, (1,), "input", 0)], [kernel("no_such", [0], [0])], 0, [])
+        program.Executor("base", [(F32, (1,), "input", 0)], [kernel("no_such", [0], [0])], 0, [], [])
 
 
 def test_the_callers_denormals_survive():
     tiny = np.array([1e-40], F32)
     tensors = [(F32, (1,), "input", 0), (F32, (1,), "output", 0)]
-    program.Executor("base", tensors, [kernel("identity", [0], [1])], 0, [(F32, (1,))]).run([tiny])
+    program.Executor("base", tensors, [kernel("identity", [0], [1])], 0, [(F32, (1,))], [(F32, (1,))]).run([tiny])
     assert (tiny * np.float32(0.5))[0] > 0
 
 

@@ -19,7 +19,6 @@
 #include <sys/syscall.h>
 #endif
 
-#define RN_MAX_THREADS 64
 #define SPIN_NANOSECONDS 50000
 #define SPINS_BEFORE_YIELD 4096
 
@@ -35,6 +34,8 @@ static struct {
     rn_task task;
     void *argument;
     int32_t n_threads; /* of the current job, the caller included */
+    int32_t cpu;       /* where its caller runs */
+    char apart[64];
     rn_barrier_state barrier;
     char apart0[64];
     int32_t epoch; /* grows with each job; workers sleep on it */
@@ -46,6 +47,7 @@ static struct {
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static _Thread_local int thread_limit = 1;
+static int32_t callers; /* runs under way that may use threads */
 
 static void sleep_while(int32_t *word, int32_t value)
 {
@@ -91,6 +93,32 @@ static void wait_for_job(int32_t seen)
     __atomic_sub_fetch(&pool.sleeping, 1, __ATOMIC_SEQ_CST);
 }
 
+static int32_t current_cpu(void)
+{
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* A woken thread may find itself on its caller's processor, where each would wait for the other to be descheduled.
+ * Forbidding that one for a moment moves the thread; where it runs afterwards is the system's choice again. */
+static void leave_cpu(int32_t cpu)
+{
+#ifdef __linux__
+    cpu_set_t allowed, others;
+    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    others = allowed;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others))
+        sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+    (void)cpu;
+#endif
+}
+
 static void *worker(void *start)
 {
     int id = (int)((intptr_t)start & 255);
@@ -99,8 +127,11 @@ static void *worker(void *start)
     for (;;) {
         wait_for_job(seen);
         seen = __atomic_load_n(&pool.epoch, __ATOMIC_ACQUIRE);
-        if (id < pool.n_threads)
+        if (id < pool.n_threads) {
+            if (pool.cpu == current_cpu())
+                leave_cpu(pool.cpu);
             pool.task(pool.argument, id, pool.n_threads, &pool.barrier);
+        }
         __atomic_sub_fetch(&pool.running, 1, __ATOMIC_RELEASE);
     }
     return NULL;
@@ -111,6 +142,7 @@ static void forget_threads(void)
     /* In the child of a fork: the threads are gone, and so is whoever held the mutex. */
     pthread_mutex_init(&pool.mutex, NULL);
     pool.started = pool.sleeping = pool.running = pool.epoch = 0;
+    callers = thread_limit > 1;
 }
 
 static void register_fork_handler(void)
@@ -141,9 +173,18 @@ static void start_threads(int wanted)
     }
 }
 
-void rn_set_thread_limit(int limit)
+void rn_begin_run(int limit)
 {
     thread_limit = limit < 1 ? 1 : limit > RN_MAX_THREADS ? RN_MAX_THREADS : limit;
+    if (thread_limit > 1)
+        __atomic_add_fetch(&callers, 1, __ATOMIC_RELAXED);
+}
+
+void rn_end_run(void)
+{
+    if (thread_limit > 1)
+        __atomic_sub_fetch(&callers, 1, __ATOMIC_RELAXED);
+    thread_limit = 1;
 }
 
 int rn_thread_limit(void)
@@ -153,11 +194,14 @@ int rn_thread_limit(void)
 
 void rn_parallel(rn_task task, void *argument, int n_threads)
 {
-    rn_barrier_state alone = {.n_threads = 1};
     if (n_threads > thread_limit)
         n_threads = thread_limit;
+    if (n_threads > 1) {
+        const int32_t others = __atomic_load_n(&callers, __ATOMIC_RELAXED);
+        n_threads = others > 1 ? n_threads / others : n_threads;
+    }
     if (n_threads < 2 || pthread_mutex_trylock(&pool.mutex)) {
-        task(argument, 0, 1, &alone);
+        task(argument, 0, 1, NULL);
         return;
     }
     if (pool.started < n_threads - 1)
@@ -167,7 +211,12 @@ void rn_parallel(rn_task task, void *argument, int n_threads)
     pool.task = task;
     pool.argument = argument;
     pool.n_threads = n_threads;
-    pool.barrier = (rn_barrier_state){.n_threads = n_threads};
+    pool.cpu = current_cpu();
+    pool.barrier.n_threads = n_threads;
+    for (int i = 0; i < n_threads; i++) {
+        pool.barrier.of[i].arrivals = 0;
+        pool.barrier.of[i].cpu = -1;
+    }
     __atomic_store_n(&pool.running, pool.started, __ATOMIC_RELAXED);
     __atomic_add_fetch(&pool.epoch, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&pool.sleeping, __ATOMIC_SEQ_CST))
@@ -181,19 +230,17 @@ void rn_parallel(rn_task task, void *argument, int n_threads)
     pthread_mutex_unlock(&pool.mutex);
 }
 
-void rn_barrier(rn_barrier_state *barrier)
+void rn_barrier(rn_barrier_state *barrier, int thread)
 {
-    if (barrier->n_threads == 1)
-        return;
-    int32_t generation = __atomic_load_n(&barrier->generation, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == barrier->n_threads) {
-        __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_RELEASE);
-        return;
-    }
-    for (int spins = 0; __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) == generation; spins++)
-        if (spins < SPINS_BEFORE_YIELD)
-            PAUSE();
-        else
-            sched_yield();
+    const uint32_t arrivals = barrier->of[thread].arrivals + 1;
+    __atomic_store_n(&barrier->of[thread].cpu, current_cpu(), __ATOMIC_RELAXED);
+    __atomic_store_n(&barrier->of[thread].arrivals, arrivals, __ATOMIC_RELEASE);
+    for (int i = 0; i < barrier->n_threads; i++)
+        for (int spins = 0; (int32_t)(__atomic_load_n(&barrier->of[i].arrivals, __ATOMIC_ACQUIRE) - arrivals) < 0; spins++)
+            if (spins < SPINS_BEFORE_YIELD)
+                PAUSE();
+            else if (thread && __atomic_load_n(&barrier->of[i].cpu, __ATOMIC_RELAXED) == current_cpu())
+                leave_cpu(current_cpu());
+            else
+                sched_yield();
 }

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t
 
+cimport numpy as cnp
+
 
 cdef extern from "kernel.h" nogil:
     enum:
@@ -30,6 +32,17 @@ cdef extern from "kernel.h" nogil:
     ctypedef int (*rn_kernel)(const rn_call *call) noexcept nogil
 
 
+cdef struct Frame:  # dtype and shape of an array
+    int ndim
+    int type_num
+    cnp.npy_intp shape[8]
+
+
+cdef Frame frame_of(dtype, shape) except *
+cdef bint fits(const Frame *frame, object x)
+cdef object new_array(Frame *frame)
+
+
 cdef struct Instruction:
     int32_t kind
     int32_t target  # BRANCH: where to go when the condition is false; JUMP: where to go; HOST: which callable
@@ -48,9 +61,12 @@ cdef class Executor:
     cdef int n_tensors, n_code, n_outside
     cdef public int threads  # how many threads kernels may use
     cdef readonly tuple output_specs  # (dtype, shape) of what run returns
+    cdef Frame *frames  # of the inputs, then of the outputs
+    cdef int n_inputs, n_outputs
     cdef object arrays, hosts, host_ids, shapes, arena
 
     cdef _bind_tensor(self, Py_ssize_t i, dtype, shape, place, what)
+    cdef _bind_outside(self, Py_ssize_t k, cnp.ndarray array)
     cdef _refused(self, int code, int32_t at)
     cdef int _walk(self, int32_t *position) except? -1 nogil
     cdef int _host(self, int32_t which) except -1 with gil

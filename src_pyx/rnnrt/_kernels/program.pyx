@@ -15,7 +15,8 @@ cnp.import_array()
 
 
 cdef extern from "pool.h" nogil:
-    void rn_set_thread_limit(int limit)
+    void rn_begin_run(int limit)
+    void rn_end_run()
 
 cdef extern from "dispatch.h" nogil:
     int rn_isa_available(const char *isa)
@@ -64,6 +65,36 @@ def aligned_empty(Py_ssize_t size):
     return raw[offset:offset + size]
 
 
+cdef Frame frame_of(dtype, shape) except *:
+    cdef Frame frame
+    if len(shape) > RN_MAX_DIMS:
+        raise ValueError(f"shape {shape} has more than {RN_MAX_DIMS} axes")
+    frame.ndim = len(shape)
+    frame.type_num = np.dtype(dtype).num
+    for axis in range(frame.ndim):
+        frame.shape[axis] = shape[axis]
+    return frame
+
+
+cdef bint fits(const Frame *frame, object x):
+    """Whether x is a C-contiguous, aligned ndarray of exactly this dtype and shape."""
+    if not cnp.PyArray_CheckExact(x):
+        return False
+    cdef cnp.ndarray array = <cnp.ndarray>x
+    cdef int axis
+    if cnp.PyArray_NDIM(array) != frame.ndim or cnp.PyArray_TYPE(array) != frame.type_num:
+        return False
+    for axis in range(frame.ndim):
+        if cnp.PyArray_DIM(array, axis) != frame.shape[axis]:
+            return False
+    return cnp.PyArray_IS_C_CONTIGUOUS(array) and cnp.PyArray_ISBEHAVED_RO(array)
+
+
+cdef object new_array(Frame *frame):
+    """An uninitialised array."""
+    return cnp.PyArray_EMPTY(frame.ndim, frame.shape, frame.type_num, 0)
+
+
 cdef enum:
     KERNEL, HOST, BRANCH, JUMP
 
@@ -82,8 +113,8 @@ cdef class Executor:
         `kind` is "kernel", "host", "branch" or "jump"; inputs and outputs are positions in `tensors`, -1 if absent;
         `kernel` is a name, or for "host" a callable from a list of arrays to a list of arrays.
     arena_bytes : int
-    outputs : sequence of (dtype, shape)
-        The arrays that `run` returns.
+    inputs, outputs : sequence of (dtype, shape)
+        The arrays that `run` takes and returns.
 
     Raises
     ------
@@ -91,7 +122,7 @@ cdef class Executor:
         A kernel does not exist for this instruction set.
     """
 
-    def __cinit__(self, isa, tensors, instructions, Py_ssize_t arena_bytes, outputs):
+    def __cinit__(self, isa, tensors, instructions, Py_ssize_t arena_bytes, inputs, outputs):
         cdef Py_ssize_t i, j, first_input, n_operands = 0, n_ints = 0, n_floats = 0
         for row in instructions:
             n_operands += len(row[2]) + len(row[3])
@@ -105,19 +136,23 @@ cdef class Executor:
         self.floats = <double *>calloc(n_floats + 1, sizeof(double))
         self.outside = <int32_t *>calloc(self.n_tensors + 1, sizeof(int32_t))
         self.source = <int32_t *>calloc(self.n_tensors + 1, sizeof(int32_t))
+        self.n_inputs, self.n_outputs = len(inputs), len(outputs)
+        self.frames = <Frame *>calloc(self.n_inputs + self.n_outputs + 1, sizeof(Frame))
         if not (self.tensors and self.code and self.operands and self.ints and self.floats
-                and self.outside and self.source):
+                and self.outside and self.source and self.frames):
             raise MemoryError("no memory for the plan's tables")
         self.arena = aligned_empty(arena_bytes)
         self.arrays = [None] * self.n_tensors
         self.output_specs = tuple(outputs)
         self.shapes = [tuple(row[1]) for row in tensors]
+        for i, (dtype, shape) in enumerate([*inputs, *outputs]):
+            self.frames[i] = frame_of(dtype, shape)
         for i in range(self.n_tensors):
             dtype, shape, place, what = tensors[i]
             self._bind_tensor(i, dtype, shape, place, what)
         self.hosts, self.host_ids = [], []
         n_operands = n_ints = n_floats = 0
-        for i, (kind, kernel, inputs, outputs, ints, floats, scratch, target) in enumerate(instructions):
+        for i, (kind, kernel, ids_in, ids_out, ints, floats, scratch, target) in enumerate(instructions):
             self.code[i].kind = ("kernel", "host", "branch", "jump").index(kind)
             self.code[i].target = target
             if kind == "kernel":
@@ -127,16 +162,16 @@ cdef class Executor:
             elif kind == "host":
                 self.code[i].target = len(self.hosts)
                 self.hosts.append(kernel)
-                self.host_ids.append((tuple(inputs), tuple(outputs)))
+                self.host_ids.append((tuple(ids_in), tuple(ids_out)))
             first_input = n_operands
-            for j in inputs:
+            for j in ids_in:
                 self.operands[n_operands] = self.tensors + j if j >= 0 else NULL
                 n_operands += 1
             rn_bind_operands(&self.code[i].call, self.operands + first_input, self.operands + n_operands)
-            for j in outputs:
+            for j in ids_out:
                 self.operands[n_operands] = self.tensors + j if j >= 0 else NULL
                 n_operands += 1
-            self.code[i].call.n_in, self.code[i].call.n_out = len(inputs), len(outputs)
+            self.code[i].call.n_in, self.code[i].call.n_out = len(ids_in), len(ids_out)
             self.code[i].call.ints, self.code[i].call.floats = self.ints + n_ints, self.floats + n_floats
             self.code[i].call.n_ints, self.code[i].call.n_floats = len(ints), len(floats)
             for value in ints:
@@ -155,6 +190,7 @@ cdef class Executor:
         free(self.floats)
         free(self.outside)
         free(self.source)
+        free(self.frames)
 
     cdef _bind_tensor(self, Py_ssize_t i, dtype, shape, place, what):
         cdef rn_tensor *tensor = self.tensors + i
@@ -186,28 +222,29 @@ cdef class Executor:
         Parameters
         ----------
         inputs : list of ndarray
-            C-contiguous, with the shapes and dtypes the plan was made for; the caller has checked this.
+            C-contiguous, with exactly the dtypes and shapes the plan was made for.
 
         Returns
         -------
-        list of ndarray
-            New arrays, one an output.
+        list of ndarray or None
+            New arrays, one an output; None when the inputs are anything else.
 
         Raises
         ------
         KernelError
             A kernel refused its operands.
         """
-        cdef list outputs = [np.empty(shape, dtype) for dtype, shape in self.output_specs]
-        cdef Py_ssize_t k, i, position
-        cdef int32_t at
-        cdef cnp.ndarray array
+        cdef Py_ssize_t k
+        if len(inputs) != self.n_inputs:
+            return None
+        for k in range(self.n_inputs):
+            if not fits(self.frames + k, inputs[k]):
+                return None
+        cdef list outputs = [new_array(self.frames + self.n_inputs + k) for k in range(self.n_outputs)]
+        cdef int32_t at, position
         for k in range(self.n_outside):
-            i, position = self.outside[k], self.source[k]
-            array = <cnp.ndarray>(inputs[position] if position >= 0 else outputs[~position])
-            self.tensors[i].data = cnp.PyArray_DATA(array)
-            if self.hosts:
-                self.arrays[i] = array.reshape(self.shapes[i])
+            position = self.source[k]
+            self._bind_outside(k, <cnp.ndarray>(inputs[position] if position >= 0 else outputs[~position]))
         cdef int code
         with nogil:
             code = self._walk(&at)
@@ -218,6 +255,12 @@ cdef class Executor:
             self._refused(code, at)
         return outputs
 
+    cdef _bind_outside(self, Py_ssize_t k, cnp.ndarray array):
+        cdef int32_t i = self.outside[k]
+        self.tensors[i].data = cnp.PyArray_DATA(array)
+        if self.hosts:
+            self.arrays[i] = array.reshape(self.shapes[i])
+
     cdef _refused(self, int code, int32_t at):
         raise KernelError(at, _MESSAGES.get(code, f"kernel error {code}"))
 
@@ -226,7 +269,7 @@ cdef class Executor:
         cdef Instruction *step
         cdef int code = RN_OK
         cdef unsigned mode = rn_flush_denormals()
-        rn_set_thread_limit(self.threads)
+        rn_begin_run(self.threads)
         try:
             while at < self.n_code:
                 step = self.code + at
@@ -245,6 +288,7 @@ cdef class Executor:
                 else:
                     at = step.target
         finally:
+            rn_end_run()
             rn_restore_float_mode(mode)
         position[0] = at
         return code

@@ -7,13 +7,12 @@ from libc.stdint cimport int32_t
 
 cimport cython
 cimport numpy as cnp
-from rnnrt._kernels.program cimport RN_OK, Executor
+from rnnrt._kernels.program cimport RN_OK, Executor, Frame, fits, frame_of, new_array
 import numpy as np
 
 cnp.import_array()
 
 cdef enum:
-    MAX_DIMS = 8
     OUTPUTS = 16
 
 MAX_OUTPUTS = OUTPUTS
@@ -22,23 +21,6 @@ MAX_OUTPUTS = OUTPUTS
 
 class BusyError(RuntimeError):
     """Two threads used one stepper at the same time."""
-
-
-cdef struct Frame:
-    int ndim
-    int type_num
-    cnp.npy_intp shape[MAX_DIMS]
-
-
-cdef Frame frame_of(dtype, shape) except *:
-    cdef Frame frame
-    if len(shape) > MAX_DIMS:
-        raise ValueError(f"shape {shape} has more than {MAX_DIMS} axes")
-    frame.ndim = len(shape)
-    frame.type_num = np.dtype(dtype).num
-    for axis in range(frame.ndim):
-        frame.shape[axis] = shape[axis]
-    return frame
 
 
 @cython.final
@@ -99,39 +81,26 @@ cdef class Stepper:
         KernelError
             A kernel refused its operands; the states are as before.
         """
-        cdef cnp.ndarray array, given
-        cdef Py_ssize_t k, i
+        cdef cnp.ndarray array
+        cdef Py_ssize_t k
         cdef int32_t position, at
         cdef int code
-        if not cnp.PyArray_CheckExact(x):
-            return None
-        given = <cnp.ndarray>x
-        if cnp.PyArray_NDIM(given) != self.x.ndim or cnp.PyArray_TYPE(given) != self.x.type_num:
-            return None
-        for k in range(self.x.ndim):
-            if cnp.PyArray_DIM(given, k) != self.x.shape[k]:
-                return None
-        if not (cnp.PyArray_IS_C_CONTIGUOUS(given) and cnp.PyArray_ISBEHAVED_RO(given)):
+        if not fits(&self.x, x):
             return None
         if self.busy:
             raise BusyError("the stream is in use by another thread")
-        cdef list results = [
-            cnp.PyArray_EMPTY(self.outputs[k].ndim, self.outputs[k].shape, self.outputs[k].type_num, 0)
-            for k in range(self.n_outputs)
-        ]
+        cdef list results = [new_array(&self.outputs[k]) for k in range(self.n_outputs)]
         for k in range(self.executor.n_outside):
-            i, position = self.executor.outside[k], self.executor.source[k]
+            position = self.executor.source[k]
             if position == 0:
-                array = given
+                array = <cnp.ndarray>x
             elif position > 0:
                 array = <cnp.ndarray>self.states[position - 1]
             elif ~position < self.n_outputs:
                 array = <cnp.ndarray>results[~position]
             else:
                 array = <cnp.ndarray>self.spare[~position - self.n_outputs]
-            self.executor.tensors[i].data = cnp.PyArray_DATA(array)
-            if self.executor.hosts:
-                self.executor.arrays[i] = array.reshape(self.executor.shapes[i])
+            self.executor._bind_outside(k, array)
         self.busy = True
         try:
             with nogil:

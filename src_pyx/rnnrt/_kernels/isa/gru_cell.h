@@ -17,7 +17,7 @@ RN_INLINE VREAL TYPED(gru_mix)(VREAL z, VREAL new, VREAL old) { return new + z *
 
 RN_INLINE const REAL *TYPED(gru_input)(const TYPED(run) *run, int64_t t, int64_t b, int64_t p)
 {
-    return run->xw + ((t - run->t0) * run->B + b) * run->xs + (p * 3 + 2) * LANES;
+    return TYPED(xw_row)(run, t, b) + (p * 3 + 2) * LANES;
 }
 
 GRU_FINISH(gru_linear_finish)
@@ -83,21 +83,21 @@ GRU_FINISH(gru_finish_any)
 #undef GRU_FINISH
 #undef GRU_EACH_PANEL
 
-static void TYPED(gru_linear_project)(const TYPED(run) *run, int64_t t0, int64_t t1, int64_t p0, int64_t p1)
+static void TYPED(gru_linear_project)(const TYPED(run) *run, int64_t t0, int64_t t1)
 {
-    TYPED(project)(run, 3, t0, t1, p0, p1, run->W, run->bias, 0);
+    TYPED(project)(run, 3, t0, t1, run->W, run->bias, 0);
 }
 
-static void TYPED(gru_project)(const TYPED(run) *run, int64_t t0, int64_t t1, int64_t p0, int64_t p1)
+static void TYPED(gru_project)(const TYPED(run) *run, int64_t t0, int64_t t1)
 {
-    TYPED(project)(run, 2, t0, t1, p0, p1, run->W, run->bias, 0);
-    TYPED(project)(run, 1, t0, t1, p0, p1, run->W + 2 * run->hs * run->I, run->bias + 2 * run->hs, 2 * run->hs);
+    TYPED(project)(run, 2, t0, t1, run->W, run->bias, 0);
+    TYPED(project)(run, 1, t0, t1, run->W + 2 * run->hs * run->I, run->bias + 2 * run->hs, 2 * run->hs);
 }
 
 #define GRU_STEP(name)                                                                                                 \
-    static void TYPED(name)(const TYPED(run) *run, int stage, int64_t t, int64_t p0, int64_t p1, int64_t b0, int64_t b1)
+    static void TYPED(name)(const TYPED(run) *run, int stage, int64_t t)
 #define GRU_SWEEP(G, a, w, column, bias, finish)                                                                       \
-    TYPED(sweep)(run, G, t, p0, p1, b0, b1, a, w, column, bias, LANES, TYPED(finish))
+    TYPED(sweep)(run, G, t, a, w, column, bias, LANES, TYPED(finish))
 GRU_STEP(gru_linear_step) { GRU_SWEEP(3, run->h, run->R, 0, run->bias + 3 * run->hs, gru_linear_finish); }
 GRU_STEP(gru_linear_step_any) { GRU_SWEEP(3, run->h, run->R, 0, run->bias + 3 * run->hs, gru_linear_finish_any); }
 GRU_STEP(gru_step)

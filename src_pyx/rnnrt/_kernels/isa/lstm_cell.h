@@ -49,19 +49,19 @@ static __attribute__((noinline)) void TYPED(lstm_finish_any)(const TYPED(run) *r
         }
 }
 
-static void TYPED(lstm_project)(const TYPED(run) *run, int64_t t0, int64_t t1, int64_t p0, int64_t p1)
+static void TYPED(lstm_project)(const TYPED(run) *run, int64_t t0, int64_t t1)
 {
-    TYPED(project)(run, 4, t0, t1, p0, p1, run->W, run->bias, 0);
+    TYPED(project)(run, 4, t0, t1, run->W, run->bias, 0);
 }
 
-static void TYPED(lstm_step)(const TYPED(run) *run, int stage, int64_t t, int64_t p0, int64_t p1, int64_t b0, int64_t b1)
+static void TYPED(lstm_step)(const TYPED(run) *run, int stage, int64_t t)
 {
-    TYPED(sweep)(run, 4, t, p0, p1, b0, b1, run->h, run->R, 0, NULL, 0, TYPED(lstm_finish));
+    TYPED(sweep)(run, 4, t, run->h, run->R, 0, NULL, 0, TYPED(lstm_finish));
 }
 
-static void TYPED(lstm_step_any)(const TYPED(run) *run, int stage, int64_t t, int64_t p0, int64_t p1, int64_t b0, int64_t b1)
+static void TYPED(lstm_step_any)(const TYPED(run) *run, int stage, int64_t t)
 {
-    TYPED(sweep)(run, 4, t, p0, p1, b0, b1, run->h, run->R, 0, NULL, 0, TYPED(lstm_finish_any));
+    TYPED(sweep)(run, 4, t, run->h, run->R, 0, NULL, 0, TYPED(lstm_finish_any));
 }
 
 static int TYPED(lstm)(const rn_call *call)

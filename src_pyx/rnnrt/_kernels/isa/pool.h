@@ -5,11 +5,16 @@
 
 #include <stdint.h>
 
+#define RN_MAX_THREADS 64
+
+/* Each thread writes a line of its own and reads the others'. */
 typedef struct {
-    int32_t arrived;    /* threads at the barrier */
-    int32_t generation; /* how often it has opened */
-    int32_t n_threads;
-    char apart[52]; /* a cache line of its own */
+    struct {
+        uint32_t arrivals;
+        int32_t cpu; /* where the thread was when it last arrived */
+        char apart[56];
+    } of[RN_MAX_THREADS];
+    int n_threads;
 } rn_barrier_state;
 
 typedef void (*rn_task)(void *argument, int thread, int n_threads, rn_barrier_state *barrier);
@@ -18,10 +23,13 @@ typedef void (*rn_task)(void *argument, int thread, int n_threads, rn_barrier_st
  * fewer. Results must not depend on how many: each output is computed by one thread in one order. */
 void rn_parallel(rn_task task, void *argument, int n_threads);
 
-/* How many threads rn_parallel may use at most when this thread calls it; 1 until it is set. */
+/* Around the kernels of one run: how many threads rn_parallel may use at most when this thread calls it (1 outside a
+ * run). Callers that run at the same time share the processors between them. */
+void rn_begin_run(int limit);
+void rn_end_run(void);
 int rn_thread_limit(void);
-void rn_set_thread_limit(int limit);
 
-void rn_barrier(rn_barrier_state *barrier);
+/* Wait until all threads of the task are here. */
+void rn_barrier(rn_barrier_state *barrier, int thread);
 
 #endif

@@ -2,20 +2,27 @@
  * a step over rows and panels, and the loop over time.
  *
  * T steps, B rows, I inputs, H units; panels = ceil(H / LANES). States are kept in scratch, rows `hs` apart, padded to
- * whole panels. xw holds the input projection of a chunk of steps: row (t, b), `xs` apart, columns in panel order.
+ * whole panels. A thread's share of the work is rows b0..b1 of panels p0..p1; xw holds the input projection of a chunk
+ * of steps for its rows: row (t, b), `xs` apart, columns in panel order.
  *
  * Operands of the kernels (rnnrt/ops/recurrent_pack.py makes them):
  * in   X, W, R, bias (all three packed), sequence_lens, initial_h, initial_c, P (packed), mask
  * out  Y, Y_h, Y_c
  * ints layout, first direction is reverse, D, H, steps of a chunk, scratch bytes of a direction, zero_output_for_mask,
- *      variant, fast path (0: none), then activation codes per direction
+ *      variant, fast path (0: none), threads, how they share (enum rn_split), then activation codes per direction
  * floats clip (0: none), then alpha and beta of each activation */
 #include "panel_tile.h"
 
 #ifndef RN_RECURRENT_INTS
 #define RN_RECURRENT_INTS
 enum { IN_X, IN_W, IN_R, IN_BIAS, IN_LENGTHS, IN_H, IN_C, IN_P, IN_MASK };
-enum { INT_LAYOUT, INT_REVERSE, INT_D, INT_H, INT_CHUNK, INT_SCRATCH, INT_ZERO, INT_VARIANT, INT_FAST, INT_CODES };
+enum {
+    INT_LAYOUT, INT_REVERSE, INT_D, INT_H, INT_CHUNK, INT_SCRATCH, INT_ZERO, INT_VARIANT, INT_FAST, INT_THREADS,
+    INT_SPLIT, INT_CODES
+};
+/* How threads share a call: a direction each, some rows each, or some panels each with a barrier after each stage.
+ * rnnrt/plan/select.py chooses, with these numbers. */
+enum rn_split { SPLIT_DIRECTIONS, SPLIT_ROWS, SPLIT_PANELS };
 /* What a row does in a step: count, or hold its state and show zeros or the output before. */
 enum { ROW_COUNTS, ROW_SHOWS_ZERO, ROW_REPEATS };
 RN_INLINE int64_t rn_length(const rn_tensor *lengths, int64_t b)
@@ -26,6 +33,7 @@ RN_INLINE int64_t rn_length(const rn_tensor *lengths, int64_t b)
 
 typedef struct {
     int64_t T, B, I, H, panels, hs, xs, t0; /* t0: the step of xw's first rows */
+    int64_t p0, p1, b0, b1;
     int64_t x_t, x_b, y_t, y_b;             /* strides of steps and rows in X and Y */
     const REAL *x, *W, *R, *bias, *P;
     REAL *y; /* NULL: Y is not wanted */
@@ -36,51 +44,55 @@ typedef struct {
     TYPED(activation) act[3];
 } TYPED(run);
 
-/* How an operator differs. A step has `stages`, each a function of a range of panels and one of rows; between stages
- * every range must be done. */
+/* How an operator differs. Both functions do the thread's share; between the `stages` of a step, and between steps,
+ * all shares must be done. */
 typedef struct {
     int gates, bias_gates, activations, stages, has_c, has_z;
-    void (*project)(const TYPED(run) *run, int64_t t0, int64_t t1, int64_t p0, int64_t p1);
-    void (*step)(const TYPED(run) *run, int stage, int64_t t, int64_t p0, int64_t p1, int64_t b0, int64_t b1);
+    void (*project)(const TYPED(run) *run, int64_t t0, int64_t t1);
+    void (*step)(const TYPED(run) *run, int stage, int64_t t);
 } TYPED(cell);
 
 typedef void (*TYPED(finish))(const TYPED(run) *run, int64_t t, int64_t p, int P, int64_t b, int M, const REAL *gates);
 
-/* rows x panels p0..p1 of a product with G gates; init and out are at panel 0 */
-RN_INLINE void TYPED(product)(const int G, int64_t rows, int64_t p0, int64_t p1, const REAL *bias, const REAL *a,
-                              int64_t lda, const REAL *w, int64_t K, REAL *out, int64_t ldo)
+RN_INLINE REAL *TYPED(xw_row)(const TYPED(run) *run, int64_t t, int64_t b)
 {
-    const int64_t ps = K * G * LANES, width = G * LANES, blocks = (rows + TYPED(tile_rows)(G) - 1) / TYPED(tile_rows)(G);
+    return run->xw + ((t - run->t0) * (run->b1 - run->b0) + b - run->b0) * run->xs;
+}
+
+/* xw rows of steps t0..t1, columns from `column` on: X W + bias. Panels are outermost, so that each is read from the
+ * next cache once; all steps are one run of rows where X's rows lie evenly. */
+RN_INLINE void TYPED(project)(const TYPED(run) *run, const int G, int64_t t0, int64_t t1, const REAL *w,
+                              const REAL *bias, int64_t column)
+{
+    const int64_t B = run->b1 - run->b0, I = run->I, xs = run->xs, ps = I * G * LANES, width = G * LANES;
+    const REAL *x = run->x + t0 * run->x_t + run->b0 * run->x_b;
+    REAL *out = run->xw + column;
+    /* rows of an inner run, `x_row` and `out_row` apart, and how many runs, `x_run` and `out_run` apart */
+    int64_t rows = B, x_row = run->x_b, out_row = xs, runs = t1 - t0, x_run = run->x_t, out_run = B * xs;
+    if (B == 1 || run->x_t == B * run->x_b) {
+        x_row = B == 1 ? run->x_t : run->x_b;
+        rows *= runs;
+        runs = 1;
+    } else if (runs > B) {
+        rows = t1 - t0, x_row = run->x_t, out_row = B * xs;
+        runs = B, x_run = run->x_b, out_run = xs;
+    }
+    const int64_t blocks = (rows + TYPED(tile_rows)(G) - 1) / TYPED(tile_rows)(G);
     if (!rows)
         return;
-    for (int64_t p = p0; p < p1;) {
-        const int P = TYPED(tile_panels)((int)((rows + blocks - 1) / blocks), G, p1 - p);
-        int64_t row = 0;
-        for (int64_t left = blocks; left; left--) {
-            const int M = (int)((rows - row + left - 1) / left);
-            TYPED(tile_any)(G, M, P, bias + p * width, 0, NULL, 0, a + row * lda, lda, w + p * ps, ps, K,
-                            out + row * ldo + p * width, ldo);
-            row += M;
+    for (int64_t p = run->p0; p < run->p1;) {
+        const int P = TYPED(tile_panels)((int)((rows + blocks - 1) / blocks), G, run->p1 - p);
+        for (int64_t k = 0; k < runs; k++) {
+            int64_t row = 0;
+            for (int64_t left = blocks; left; left--) {
+                const int M = (int)((rows - row + left - 1) / left);
+                TYPED(tile_any)(G, M, P, bias + p * width, 0, NULL, 0, x + k * x_run + row * x_row, x_row, w + p * ps,
+                                ps, I, out + k * out_run + row * out_row + p * width, out_row);
+                row += M;
+            }
         }
         p += P;
     }
-}
-
-/* xw rows of steps t0..t1, columns from `column` on: X W + bias */
-RN_INLINE void TYPED(project)(const TYPED(run) *run, const int G, int64_t t0, int64_t t1, int64_t p0, int64_t p1,
-                              const REAL *w, const REAL *bias, int64_t column)
-{
-    const REAL *x = run->x + t0 * run->x_t;
-    REAL *out = run->xw + column;
-    const int64_t steps = t1 - t0, B = run->B, I = run->I, xs = run->xs;
-    if (run->x_t == B * run->x_b || B == 1 || steps == 1) /* one uniform walk over all rows */
-        TYPED(product)(G, steps * B, p0, p1, bias, x, B == 1 ? run->x_t : run->x_b, w, I, out, xs);
-    else if (steps >= B)
-        for (int64_t b = 0; b < B; b++)
-            TYPED(product)(G, steps, p0, p1, bias, x + b * run->x_b, run->x_t, w, I, out + b * xs, B * xs);
-    else
-        for (int64_t t = 0; t < steps; t++)
-            TYPED(product)(G, B, p0, p1, bias, x + t * run->x_t, run->x_b, w, I, out + t * B * xs, xs);
 }
 
 RN_INLINE int TYPED(any_counts)(const TYPED(run) *run, int64_t b, int M)
@@ -92,29 +104,36 @@ RN_INLINE int TYPED(any_counts)(const TYPED(run) *run, int64_t b, int M)
 }
 
 /* One stage of step t: gates = xw + a R for each tile, handed to `finish` while they are in the cache. `bias` not NULL:
- * the last gate starts from it, not from xw. */
-RN_INLINE void TYPED(sweep)(const TYPED(run) *run, const int G, int64_t t, int64_t p0, int64_t p1, int64_t b0,
-                            int64_t b1, const REAL *a, const REAL *w, int64_t column, const REAL *bias,
-                            int64_t bias_stride, TYPED(finish) finish)
+ * the last gate starts from it, not from xw. Odd steps go through the panels backwards: what the last step read last
+ * is still in the nearer cache. */
+RN_INLINE void TYPED(sweep)(const TYPED(run) *run, const int G, int64_t t, const REAL *a, const REAL *w,
+                            int64_t column, const REAL *bias, int64_t bias_stride, TYPED(finish) finish)
 {
     REAL gates[24 * LANES] __attribute__((aligned(64)));
-    const int64_t ps = run->H * G * LANES, width = G * LANES, rows = b1 - b0;
+    const int64_t ps = run->H * G * LANES, width = G * LANES, rows = run->b1 - run->b0, xs = run->xs;
     const int64_t blocks = (rows + TYPED(tile_rows)(G) - 1) / TYPED(tile_rows)(G);
-    const REAL *xw = run->xw + (t - run->t0) * run->B * run->xs + column;
-    if (!rows)
+    const REAL *xw = TYPED(xw_row)(run, t, run->b0) + column;
+    if (!rows || run->p0 == run->p1)
         return;
-    for (int64_t p = p0; p < p1;) {
-        const int P = TYPED(tile_panels)((int)((rows + blocks - 1) / blocks), G, p1 - p);
-        int64_t b = b0;
-        for (int64_t left = blocks; left; left--) {
-            const int M = (int)((b1 - b + left - 1) / left);
-            if (!run->mode || TYPED(any_counts)(run, b, M))
-                TYPED(tile_any)(G, M, P, xw + b * run->xs + p * width, run->xs, bias ? bias + p * bias_stride : NULL,
-                                bias_stride, a + b * run->hs, run->hs, w + p * ps, ps, run->H, gates, P * width);
-            finish(run, t, p, P, b, M, gates);
-            b += M;
+    const int most = TYPED(tile_panels)((int)((rows + blocks - 1) / blocks), G, run->p1 - run->p0);
+    const int64_t groups = (run->p1 - run->p0 + most - 1) / most;
+    for (int64_t k = 0; k < groups; k++) {
+        int64_t p = run->p0 + (t & 1 ? groups - 1 - k : k) * most;
+        const int64_t end = p + most < run->p1 ? p + most : run->p1;
+        while (p < end) {
+            const int P = TYPED(tile_panels)((int)((rows + blocks - 1) / blocks), G, end - p);
+            int64_t row = 0;
+            for (int64_t left = blocks; left; left--) {
+                const int M = (int)((rows - row + left - 1) / left);
+                const int64_t b = run->b0 + row;
+                if (!run->mode || TYPED(any_counts)(run, b, M))
+                    TYPED(tile_any)(G, M, P, xw + row * xs + p * width, xs, bias ? bias + p * bias_stride : NULL,
+                                    bias_stride, a + b * run->hs, run->hs, w + p * ps, ps, run->H, gates, P * width);
+                finish(run, t, p, P, b, M, gates);
+                row += M;
+            }
+            p += P;
         }
-        p += P;
     }
 }
 

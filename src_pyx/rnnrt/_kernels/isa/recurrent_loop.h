@@ -1,8 +1,9 @@
 /* The loop over time and directions of a recurrent kernel, for the real type of real.h. Include after recurrent.h. */
+#include "pool.h"
 
 static void TYPED(row_modes)(TYPED(run) *run, const rn_tensor *lengths, const rn_tensor *mask, int64_t t, int zero)
 {
-    for (int64_t b = 0; b < run->B; b++) {
+    for (int64_t b = run->b0; b < run->b1; b++) {
         const int inside = !lengths || t < rn_length(lengths, b);
         if (inside && (!mask || ((const uint8_t *)mask->data)[t * run->B + b])) {
             run->mode[b] = ROW_COUNTS;
@@ -13,33 +14,47 @@ static void TYPED(row_modes)(TYPED(run) *run, const rn_tensor *lengths, const rn
     }
 }
 
-/* Rows of a padded state, `hs` apart, from `source` rows `stride` apart; zeros where there is none. */
+/* Bytes of the thread's share of a row, without what pads the last panel. */
+RN_INLINE size_t TYPED(share_bytes)(const TYPED(run) *run)
+{
+    const int64_t end = run->p1 * LANES < run->H ? run->p1 * LANES : run->H;
+    return (size_t)(end - run->p0 * LANES) * sizeof(REAL);
+}
+
+/* The thread's share of a padded state, from `source` rows `stride` apart; zeros where there is none. */
 static void TYPED(load_state)(const TYPED(run) *run, REAL *state, const REAL *source, int64_t stride)
 {
-    memset(state, 0, (size_t)(run->B * run->hs) * sizeof(REAL));
-    for (int64_t b = 0; source && b < run->B; b++)
-        memcpy(state + b * run->hs, source + b * stride, (size_t)run->H * sizeof(REAL));
+    const int64_t at = run->p0 * LANES;
+    for (int64_t b = run->b0; b < run->b1; b++) {
+        memset(state + b * run->hs + at, 0, (size_t)((run->p1 - run->p0) * LANES) * sizeof(REAL));
+        if (source)
+            memcpy(state + b * run->hs + at, source + b * stride + at, TYPED(share_bytes)(run));
+    }
 }
 
 /* The last state of a row that had no step is zero. */
 static void TYPED(give_state)(const TYPED(run) *run, const REAL *state, REAL *to, int64_t stride, const rn_tensor *lengths)
 {
-    for (int64_t b = 0; b < run->B; b++) {
+    const int64_t at = run->p0 * LANES;
+    for (int64_t b = run->b0; b < run->b1; b++) {
         if (lengths && run->T && !rn_length(lengths, b))
-            memset(to + b * stride, 0, (size_t)run->H * sizeof(REAL));
+            memset(to + b * stride + at, 0, TYPED(share_bytes)(run));
         else
-            memcpy(to + b * stride, state + b * run->hs, (size_t)run->H * sizeof(REAL));
+            memcpy(to + b * stride + at, state + b * run->hs + at, TYPED(share_bytes)(run));
     }
 }
 
 static void TYPED(zero_steps)(const TYPED(run) *run, int64_t from)
 {
     for (int64_t t = from; run->y && t < run->T; t++)
-        for (int64_t b = 0; b < run->B; b++)
-            memset(run->y + t * run->y_t + b * run->y_b, 0, (size_t)run->H * sizeof(REAL));
+        for (int64_t b = run->b0; b < run->b1; b++)
+            memset(run->y + t * run->y_t + b * run->y_b + run->p0 * LANES, 0, TYPED(share_bytes)(run));
 }
 
-static void TYPED(run_direction)(const rn_call *call, const TYPED(cell) *cell, TYPED(run) *run, int reverse)
+/* All steps of the thread's share. Panels of one direction need all of h in each stage: there threads wait for each
+ * other at the barrier (not NULL). */
+static void TYPED(run_steps)(const rn_call *call, const TYPED(cell) *cell, TYPED(run) *run, int reverse, int thread,
+                             rn_barrier_state *barrier)
 {
     const rn_tensor *lengths = call->in[IN_LENGTHS], *mask = call->in[IN_MASK];
     const int64_t chunk = call->ints[INT_CHUNK];
@@ -51,19 +66,22 @@ static void TYPED(run_direction)(const rn_call *call, const TYPED(cell) *cell, T
         TYPED(zero_steps)(run, steps);
     }
     if (lengths || mask)
-        memset(run->seen, 0, (size_t)run->B);
+        memset(run->seen + run->b0, 0, (size_t)(run->b1 - run->b0));
     else
         run->mode = NULL;
     for (int64_t done = 0; done < steps; done += chunk) {
         const int64_t count = steps - done < chunk ? steps - done : chunk;
         run->t0 = reverse ? steps - done - count : done;
-        cell->project(run, run->t0, run->t0 + count, 0, run->panels);
+        cell->project(run, run->t0, run->t0 + count);
         for (int64_t k = 0; k < count; k++) {
             const int64_t t = run->t0 + (reverse ? count - 1 - k : k);
             if (run->mode)
                 TYPED(row_modes)(run, lengths, mask, t, (int)call->ints[INT_ZERO]);
-            for (int stage = 0; stage < cell->stages; stage++)
-                cell->step(run, stage, t, 0, run->panels, 0, run->B);
+            for (int stage = 0; stage < cell->stages; stage++) {
+                if (barrier)
+                    rn_barrier(barrier, thread);
+                cell->step(run, stage, t);
+            }
             REAL *h = run->h;
             run->h = run->h_next;
             run->h_next = h;
@@ -78,7 +96,8 @@ static TYPED(run) TYPED(make_run)(const rn_call *call, const TYPED(cell) *cell, 
     const int batch_first = (int)call->ints[INT_LAYOUT];
     const int64_t D = call->ints[INT_D], H = call->ints[INT_H];
     TYPED(run) run = {.T = x->shape[batch_first], .B = x->shape[!batch_first], .I = x->shape[2], .H = H};
-    run.panels = (H + LANES - 1) / LANES;
+    run.panels = run.p1 = (H + LANES - 1) / LANES;
+    run.b1 = run.B;
     run.hs = run.panels * LANES;
     run.xs = cell->gates * run.hs;
     run.x_t = batch_first ? run.I : run.B * run.I;
@@ -110,28 +129,57 @@ static TYPED(run) TYPED(make_run)(const rn_call *call, const TYPED(cell) *cell, 
     return run;
 }
 
-static int TYPED(recurrent)(const rn_call *call, const TYPED(cell) *cell)
+typedef struct {
+    const rn_call *call;
+    const TYPED(cell) *cell;
+} TYPED(recurrent_job);
+
+/* What one thread does of a call. */
+static void TYPED(recurrent_task)(void *argument, int thread, int n_threads, rn_barrier_state *barrier)
 {
-    const rn_tensor *lengths = call->in[IN_LENGTHS];
-    for (int64_t d = 0; d < call->ints[INT_D]; d++) {
-        TYPED(run) run = TYPED(make_run)(call, cell, d);
-        /* states are (D, B, H), or with layout 1 (B, D, H) */
-        const int batch_first = (int)call->ints[INT_LAYOUT];
-        const int64_t stride = batch_first ? call->ints[INT_D] * run.H : run.H, first = batch_first ? d * run.H : d * run.B * run.H;
-        const rn_tensor *h = call->in[IN_H], *c = call->in[IN_C], *last_h = call->out[1], *last_c = call->out[2];
-        if (!run.B || !run.H)
+    const TYPED(recurrent_job) *job = argument;
+    const rn_call *call = job->call;
+    const rn_tensor *lengths = call->in[IN_LENGTHS], *h = call->in[IN_H], *c = call->in[IN_C];
+    const rn_tensor *last_h = call->out[1], *last_c = call->out[2];
+    const int batch_first = (int)call->ints[INT_LAYOUT];
+    const int64_t D = call->ints[INT_D], split = call->ints[INT_SPLIT];
+    for (int64_t d = 0; d < D; d++) {
+        TYPED(run) run = TYPED(make_run)(call, job->cell, d);
+        if (split == SPLIT_DIRECTIONS && d % n_threads != thread)
             continue;
-        for (int64_t b = 0; lengths && b < run.B; b++)
-            if (rn_length(lengths, b) < 0 || rn_length(lengths, b) > run.T)
-                return RN_BAD_VALUE;
+        if (split == SPLIT_ROWS) {
+            run.b0 = run.B * thread / n_threads;
+            run.b1 = run.B * (thread + 1) / n_threads;
+            run.xw += call->ints[INT_CHUNK] * run.b0 * run.xs;
+        } else if (split == SPLIT_PANELS) {
+            run.p0 = run.panels * thread / n_threads;
+            run.p1 = run.panels * (thread + 1) / n_threads;
+            run.mode += thread * 2 * run.B;
+            run.seen += thread * 2 * run.B;
+        }
+        /* states are (D, B, H), or with layout 1 (B, D, H) */
+        const int64_t stride = batch_first ? D * run.H : run.H, first = batch_first ? d * run.H : d * run.B * run.H;
         TYPED(load_state)(&run, run.h, h ? (const REAL *)h->data + first : NULL, stride);
-        if (cell->has_c)
+        if (job->cell->has_c)
             TYPED(load_state)(&run, run.c, c ? (const REAL *)c->data + first : NULL, stride);
-        TYPED(run_direction)(call, cell, &run, d == 1 || call->ints[INT_REVERSE]);
+        TYPED(run_steps)(call, job->cell, &run, d == 1 || call->ints[INT_REVERSE], thread,
+                         split == SPLIT_PANELS && n_threads > 1 ? barrier : NULL);
         if (last_h && last_h->data)
             TYPED(give_state)(&run, run.h, (REAL *)last_h->data + first, stride, lengths);
-        if (cell->has_c && last_c && last_c->data)
+        if (job->cell->has_c && last_c && last_c->data)
             TYPED(give_state)(&run, run.c, (REAL *)last_c->data + first, stride, lengths);
     }
+}
+
+static int TYPED(recurrent)(const rn_call *call, const TYPED(cell) *cell)
+{
+    const rn_tensor *lengths = call->in[IN_LENGTHS], *x = call->in[IN_X];
+    const int64_t T = x->shape[call->ints[INT_LAYOUT]], B = x->shape[!call->ints[INT_LAYOUT]];
+    TYPED(recurrent_job) job = {call, cell};
+    for (int64_t b = 0; lengths && b < B; b++)
+        if (rn_length(lengths, b) < 0 || rn_length(lengths, b) > T)
+            return RN_BAD_VALUE;
+    if (B && call->ints[INT_H])
+        rn_parallel(TYPED(recurrent_task), &job, (int)call->ints[INT_THREADS]);
     return RN_OK;
 }

@@ -20,16 +20,15 @@ RNN_FINISH(rnn_finish_tanh, V(tanh)(x))
 RNN_FINISH(rnn_finish_relu, V(max)(x, V(set)(0)))
 #undef RNN_FINISH
 
-static void TYPED(rnn_project)(const TYPED(run) *run, int64_t t0, int64_t t1, int64_t p0, int64_t p1)
+static void TYPED(rnn_project)(const TYPED(run) *run, int64_t t0, int64_t t1)
 {
-    TYPED(project)(run, 1, t0, t1, p0, p1, run->W, run->bias, 0);
+    TYPED(project)(run, 1, t0, t1, run->W, run->bias, 0);
 }
 
 #define RNN_STEP(name, finish)                                                                                         \
-    static void TYPED(name)(const TYPED(run) *run, int stage, int64_t t, int64_t p0, int64_t p1, int64_t b0,           \
-                            int64_t b1)                                                                                \
+    static void TYPED(name)(const TYPED(run) *run, int stage, int64_t t)                                               \
     {                                                                                                                  \
-        TYPED(sweep)(run, 1, t, p0, p1, b0, b1, run->h, run->R, 0, NULL, 0, TYPED(finish));                            \
+        TYPED(sweep)(run, 1, t, run->h, run->R, 0, NULL, 0, TYPED(finish));                                            \
     }
 RNN_STEP(rnn_step_any, rnn_finish_any)
 RNN_STEP(rnn_step_tanh, rnn_finish_tanh)
