@@ -108,6 +108,25 @@ class Model:
             raise ShapeError(f"unknown outputs {unknown}; the model gives {list(order)}")
         return [results[order[name]] for name in output_names]
 
+    def profile(self, *args: Any, runs: int = 100) -> list[tuple[str, str, float]]:
+        """Where the time of a call goes.
+
+        Parameters
+        ----------
+        *args : array_like
+            The inputs, in the order of `inputs`.
+        runs : int
+            How many calls to take the mean of.
+
+        Returns
+        -------
+        list of (str, str, float)
+            For each instruction of the plan, in order: its node, its kernel ("numpy" for a fallback), and mean seconds.
+        """
+        if len(args) != len(self.inputs):
+            raise ShapeError(f"the model takes {len(self.inputs)} inputs, got {len(args)}")
+        return self._session.profile(list(args), runs)
+
     @property
     def isa(self) -> str:
         """The instruction set that plans are made for."""

@@ -110,6 +110,27 @@ class Session:
         finally:
             bound.idle.append(executor)
 
+    def profile(self, inputs: list[Any], runs: int) -> list[tuple[str, str, float]]:
+        """Node, kernel and mean seconds of each instruction of the plan, in order.
+
+        Raises
+        ------
+        ShapeError
+            As `run` does.
+        RnnrtError
+            Shapes depend on data, so that there is no plan.
+        """
+        arrays = [_check(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
+        plan = self._lookup(arrays).plan
+        if plan is None:
+            raise RnnrtError("shapes depend on data, so there is no plan whose instructions could be timed")
+        executor = plan.executor()
+        executor.threads = self.threads
+        seconds = executor.profile(arrays, runs)
+        assert seconds is not None, "the plan was made for these arrays"
+        kernels = ["numpy" if kind == "host" else kernel or kind for kind, kernel, *_ in plan.instructions]
+        return list(zip(plan.node_labels, kernels, seconds, strict=True))
+
     def plan_for(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Graph, Plan | None]:
         """The folded graph and the plan for these input shapes (plan None: shapes depend on data)."""
         specs = {v.name: TensorSpec(v.dtype, tuple(shapes[v.name])) for v in self.graph.inputs}

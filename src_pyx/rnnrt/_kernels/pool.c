@@ -69,7 +69,7 @@ static void wake_all(int32_t *word)
 #endif
 }
 
-static int64_t now(void)
+int64_t rn_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -79,14 +79,14 @@ static int64_t now(void)
 /* Wait for the word to change: spin for a while, then sleep. */
 static void wait_for_job(int32_t seen)
 {
-    int64_t start = now();
+    int64_t start = rn_now();
     do {
         for (int i = 0; i < 256; i++) {
             if (__atomic_load_n(&pool.epoch, __ATOMIC_ACQUIRE) != seen)
                 return;
             PAUSE();
         }
-    } while (now() - start < SPIN_NANOSECONDS);
+    } while (rn_now() - start < SPIN_NANOSECONDS);
     __atomic_add_fetch(&pool.sleeping, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&pool.epoch, __ATOMIC_SEQ_CST) == seen)
         sleep_while(&pool.epoch, seen);

@@ -32,4 +32,7 @@ int rn_thread_limit(void);
 /* Wait until all threads of the task are here. */
 void rn_barrier(rn_barrier_state *barrier, int thread);
 
+/* Nanoseconds of a clock that only goes forward. */
+int64_t rn_now(void);
+
 #endif
