@@ -142,6 +142,8 @@ class ConvTranspose(_Convolution):
             else:
                 before, after = (window.pads[i], window.pads[rank + i]) if window.auto_pad == "NOTSET" else (0, 0)
                 result.append(full - before - after)
+                if full < before + after:
+                    raise ShapeError(f"{node.label()}: pads {window.pads} cut more than the {full} elements there are")
             cuts.append((before, after))
         return result, cuts
 
