@@ -88,17 +88,12 @@ class Model:
         ShapeError
             An input is missing, unknown, or of a wrong shape or dtype; an output is unknown.
         """
-        arrays = [feeds[name] for name in self._input_names if name in feeds]
-        if not len(arrays) == len(feeds) == len(self._input_names):
-            names = self._input_names
-            missing = [name for name in names if name not in feeds]
-            unknown = [name for name in feeds if name not in names]
-            raise ShapeError(
-                "inputs do not match:"
-                + (f" missing {missing};" if missing else "")
-                + (f" unknown {unknown};" if unknown else "")
-                + f" the model takes {names}"
-            )
+        try:
+            arrays = [feeds[name] for name in self._input_names]
+        except KeyError:
+            raise self._mismatch(feeds) from None
+        if len(arrays) != len(feeds):
+            raise self._mismatch(feeds)
         results = self._session.run(arrays)
         if output_names is None:
             return results
@@ -107,6 +102,17 @@ class Model:
         if unknown:
             raise ShapeError(f"unknown outputs {unknown}; the model gives {list(order)}")
         return [results[order[name]] for name in output_names]
+
+    def _mismatch(self, feeds: Mapping[str, Any]) -> ShapeError:
+        names = self._input_names
+        missing = [name for name in names if name not in feeds]
+        unknown = [name for name in feeds if name not in names]
+        return ShapeError(
+            "inputs do not match:"
+            + (f" missing {missing};" if missing else "")
+            + (f" unknown {unknown};" if unknown else "")
+            + f" the model takes {names}"
+        )
 
     def profile(self, *args: Any, runs: int = 100) -> list[tuple[str, str, float]]:
         """Where the time of a call goes.

@@ -60,7 +60,7 @@ def convolution(
     channels, depth = weights.shape[0] // group, math.prod(weights.shape[1:])
     positions = math.prod(y.known_shape[2:])
     # Multiply-adds of a register, with channels as its lanes or positions.
-    by_channel = -(-channels // lanes) * positions <= channels * -(-positions // lanes)
+    by_channel = -(-channels // lanes) * positions < channels * -(-positions // lanes)
     block = max(1, BLOCK_BYTES // (depth * x.dtype.itemsize * lanes)) * lanes
     block = min(block, -(-positions // lanes) * lanes)
     matrices = weights.reshape(group, channels, depth)

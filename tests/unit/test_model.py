@@ -88,6 +88,7 @@ def test_inputs_are_not_written_to():
         ((X.astype(complex), SHIFT), {}, r"input 'x' takes float32, got complex128; convert it with \.astype"),
         ((np.array([["a", "b", "c"]]), SHIFT), {}, "input 'x' takes float32, got <U1"),
         ((X,), {}, r"missing \['shift'\].*the model takes \['x', 'shift'\]"),
+        ((), {}, r"missing \['x', 'shift'\]"),
         ((X, SHIFT), {"bias": 1}, r"unknown \['bias'\]"),
         ((X, SHIFT), {"x": X}, "input 'x' was given twice"),
         ((X, SHIFT, X), {}, "takes 2 inputs, got 3"),
