@@ -9,8 +9,10 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node, Shape
-from rnnrt.ops.base import REQUIRED, Operator, TensorSpec, register
+from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present, size_of
+
+_NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _float_input(node: Node, inputs: Sequence[TensorSpec | None]) -> TensorSpec:
@@ -104,6 +106,18 @@ class BatchNormalization(Operator):
         shape = (1, -1) + (1,) * (x.ndim - 2)
         scale, bias, mean, var = (np.asarray(p).astype(x.dtype, copy=False).reshape(shape) for p in inputs[1:5])
         return [(x - mean) * (scale / np.sqrt(var + x.dtype.type(cls.attr(node, "epsilon")))) + bias]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        dtype = outputs[0].dtype
+        values = [present(node, inputs, k).value for k in range(1, 5)]
+        scale, bias, mean, var = (None if v is None else np.asarray(v, np.float64) for v in values)
+        if dtype not in _NATIVE or scale is None or bias is None or mean is None or var is None:
+            return None
+        factor = scale / np.sqrt(var + cls.attr(node, "epsilon"))
+        return [KernelCall("batch_norm", (0, *(v.astype(dtype) for v in (mean, factor, bias))))]
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:

@@ -9,8 +9,34 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node, Shape
-from rnnrt.ops.base import Operator, TensorSpec, register
+from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present, size_of
+
+OPCODES = {name: number for number, name in enumerate("Sum Mean Max Min Prod L1 L2 SumSquare LogSum LogSumExp".split())}
+_INT_OPCODES = {
+    np.dtype(t): names
+    for types, names in (
+        ((np.int32, np.int64), {"Sum", "Max", "Min", "Prod", "L1", "SumSquare"}),
+        ((np.uint8, np.int8, np.bool_), {"Max", "Min"}),
+    )
+    for t in types
+}
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def reduce_call(name: str, shape: Sequence[int], reduced: Sequence[int]) -> KernelCall:
+    """Input 0 of this shape, reduced over these axes.
+
+    Which axes are joined depends on their kinds alone, never on their extents, and so does the order of summation.
+    """
+    kinds = [axis in reduced for axis in range(len(shape))]
+    extents: list[int] = []
+    for axis in reversed(range(len(shape))):
+        if extents and kinds[axis] == kinds[axis + 1]:
+            extents[-1] *= shape[axis]
+        else:
+            extents.append(shape[axis])
+    return KernelCall("reduce", (0,), ints=(OPCODES[name], int(not kinds or kinds[-1]), *(extents or [1])))
 
 
 class Reduce(Operator):
@@ -53,6 +79,21 @@ class Reduce(Operator):
             return [x.copy()]
         out = cls.function(x, axis=reduced, keepdims=bool(cls.attr(node, "keepdims")))
         return [np.asarray(out).astype(x.dtype, copy=False)]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, axes = present(node, inputs), inputs[1] if len(inputs) > 1 else None
+        if axes is not None and axes.value is None and axes.shape != (0,):
+            return None
+        shape, name = x.known_shape, cls.name.removeprefix("Reduce")
+        reduced = cls.axes(node, None if axes is None else axes.value, len(shape))
+        if not reduced and shape:
+            return [KernelCall("alias", (0,))]
+        if x.dtype not in _FLOATS and name not in _INT_OPCODES.get(x.dtype, ()):
+            return None
+        return [reduce_call(name, shape, reduced)]
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
