@@ -129,9 +129,17 @@ UNARY_OPCODES = {
     name: number
     for number, name in enumerate(
         "Sqrt Log Exp Sigmoid Tanh Erf Elu LeakyRelu Softsign Softplus HardSigmoid Gelu GeluTanh Reciprocal Floor Ceil "
-        "Round Selu ThresholdedRelu HardSwish Celu Mish Sin Cos Neg Abs Relu Sign".split()
+        "Round Selu ThresholdedRelu HardSwish Celu Mish Sin Cos Neg Abs Relu Sign "
+        "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh".split()
     )
 }
+_TESTS = ("Not", "IsNaN", "IsInf")
+"""What the kernel "test" knows, in the order of its numbers."""
+
+COMPARE_OPCODES = {
+    name: number for number, name in enumerate("Equal Less LessOrEqual Greater GreaterOrEqual And Or Xor".split())
+}
+_COMPARABLE = {*NATIVE, BOOL, np.dtype(np.uint8)}
 BINARY_OPCODES = {name: number for number, name in enumerate("Add Sub Mul Div Min Max PRelu".split())}
 
 
@@ -142,9 +150,13 @@ class Unary(Elementwise):
     def lower(
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
-        parameters = cls.parameters(node)
+        parameters, dtype = cls.parameters(node), present(node, inputs).dtype
+        if cls.name in _TESTS:
+            which = parameters.get("detect_negative", 0) + 2 * parameters.get("detect_positive", 0)
+            native = dtype == BOOL or (dtype.kind == "f" and dtype in NATIVE)
+            return [KernelCall("test", (0,), ints=(_TESTS.index(cls.name), which))] if native else None
         key = "GeluTanh" if parameters.get("approximate") == "tanh" else cls.name
-        if key not in UNARY_OPCODES or outputs[0].dtype.kind != "f" or outputs[0].dtype not in NATIVE:
+        if key not in UNARY_OPCODES or dtype not in NATIVE:
             return None
         floats = tuple(float(v) for v in parameters.values() if not isinstance(v, str))
         return [KernelCall("unary", (0,), ints=(UNARY_OPCODES[key],), floats=floats)]
@@ -158,6 +170,11 @@ class Binary(Elementwise):
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
         dtype = outputs[0].dtype
+        if cls.name in COMPARE_OPCODES:
+            native = present(node, inputs).dtype in ((BOOL,) if cls.name in ("And", "Or", "Xor") else _COMPARABLE)
+            return [KernelCall("compare", (0, 1), ints=(COMPARE_OPCODES[cls.name],))] if native else None
+        if dtype in NATIVE and (cls.name == "Mod" or (cls.name == "Div" and dtype.kind == "i")):
+            return [KernelCall("divide", (0, 1), ints=(1 + bool(cls.attr(node, "fmod")) if cls.name == "Mod" else 0,))]
         float_only = cls.name in ("Div", "PRelu")
         if cls.name not in BINARY_OPCODES or dtype not in NATIVE or (float_only and dtype.kind != "f"):
             return None
@@ -231,10 +248,12 @@ class Variadic(Elementwise):
     def lower(
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
-        opcode = BINARY_OPCODES.get("Add" if cls.name == "Sum" else cls.name)
-        if len(inputs) != 2 or opcode is None or outputs[0].dtype not in NATIVE:
+        opcode = BINARY_OPCODES["Add" if cls.name in ("Sum", "Mean") else cls.name]
+        if outputs[0].dtype not in NATIVE:
             return None
-        return [KernelCall("binary", (0, 1), ints=(opcode,))]
+        if len(inputs) == 1:
+            return [KernelCall("alias", (0,))]
+        return [KernelCall("variadic", tuple(range(len(inputs))), ints=(opcode, int(cls.name == "Mean")))]
 
 
 _define(Variadic, "Min", lambda *xs: reduce(np.minimum, xs))

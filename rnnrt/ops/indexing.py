@@ -245,6 +245,17 @@ class ReverseSequence(Operator):
         out = moved[source, np.arange(moved.shape[1])[None, :]]
         return [np.ascontiguousarray(np.moveaxis(out, (0, 1), (time, batch)))]
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, lengths = present(node, inputs), present(node, inputs, 1)
+        rank = len(x.known_shape)
+        time, batch = cls.attr(node, "time_axis") % rank, cls.attr(node, "batch_axis") % rank
+        if {time, batch} != {0, 1} or lengths.known_shape != (x.known_shape[batch],):
+            return None
+        return [KernelCall("reverse_sequence", (0, 1), ints=(int(time == 0),))]
+
 
 @register
 class NonZero(Operator):

@@ -63,6 +63,15 @@ class SoftmaxBase(Operator):
         return [shifted - np.log(total) if cls.log else e / total]
 
     @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        if outputs[0].dtype not in _NATIVE:
+            return None
+        axis = normalise_axis(node, cls.attr(node, "axis"), len(outputs[0].known_shape))
+        return [KernelCall("softmax", (0,), ints=(axis, int(cls.log)))]
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         return 5 * size_of(outputs[0])
 
@@ -158,6 +167,20 @@ class LayerNormalization(Operator):
         return [y if bias is None else y + bias, mean, inverse][: len(node.outputs)]
 
     @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, scale, bias = (*inputs, None)[:3]
+        assert x is not None and scale is not None
+        row = x.known_shape[normalise_axis(node, cls.attr(node, "axis"), len(x.known_shape)) :]
+        whole = all(s.known_shape == row for s in (scale, bias) if s is not None)
+        if x.dtype not in _NATIVE or not whole or not node.outputs[0]:
+            return None
+        operands = (0, 1, None if bias is None else 2)
+        epsilon = float(cls.attr(node, "epsilon"))
+        return [KernelCall("layer_norm", operands, tuple(range(len(node.outputs))), floats=(epsilon,))]
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         return 8 * size_of(outputs[0])
 
@@ -192,6 +215,16 @@ class InstanceNormalization(Operator):
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         x, scale, bias = (np.asarray(i) for i in inputs)
         return [_normalise_groups(x, scale, bias, x.shape[1], cls.attr(node, "epsilon"))]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x = present(node, inputs)
+        groups = node.attrs.get("num_groups", x.known_shape[1])
+        if x.dtype not in _NATIVE or groups < 1 or x.known_shape[1] % groups:
+            return None
+        return [KernelCall("group_norm", (0, 1, 2), ints=(groups,), floats=(float(cls.attr(node, "epsilon")),))]
 
 
 @register

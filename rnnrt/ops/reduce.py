@@ -11,6 +11,7 @@ from rnnrt.errors import ShapeError
 from rnnrt.ir import Node, Shape
 from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present, size_of
+from rnnrt.ops.elementwise import NATIVE
 
 OPCODES = {name: number for number, name in enumerate("Sum Mean Max Min Prod L1 L2 SumSquare LogSum LogSumExp".split())}
 _INT_OPCODES = {
@@ -170,6 +171,17 @@ class ArgReduce(Operator):
         index = np.asarray(index, np.int64)
         return [np.expand_dims(index, axis) if cls.attr(node, "keepdims") else index]
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x = present(node, inputs)
+        if x.dtype not in NATIVE:
+            return None
+        axis = normalise_axis(node, cls.attr(node, "axis"), len(x.known_shape))
+        last = int(bool(cls.attr(node, "select_last_index")))
+        return [KernelCall("arg_extreme", (0,), ints=(axis, int(cls.largest), last))]
+
 
 @register
 class ArgMax(ArgReduce):
@@ -217,6 +229,17 @@ class CumSum(Operator):
             out = shifted
         return [np.ascontiguousarray(np.flip(out, axis)) if cls.attr(node, "reverse") else out]
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, where = present(node, inputs), present(node, inputs, 1).value
+        if x.dtype not in NATIVE or where is None:
+            return None
+        axis = normalise_axis(node, int(np.asarray(where).reshape(())), len(x.known_shape))
+        flags = (int(bool(cls.attr(node, key))) for key in ("exclusive", "reverse"))
+        return [KernelCall("cumsum", (0,), ints=(axis, *flags))]
+
 
 @register
 class TopK(Operator):
@@ -254,3 +277,14 @@ class TopK(Operator):
             order = np.argsort(x, axis=axis, kind="stable")
         index = np.take(order, np.arange(k), axis=axis).astype(np.int64)
         return [np.take_along_axis(x, index, axis), index][: len(node.outputs)]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x = present(node, inputs)
+        if x.dtype not in NATIVE or not node.outputs[0]:
+            return None
+        axis = normalise_axis(node, cls.attr(node, "axis"), len(x.known_shape))
+        ints = (axis, outputs[0].known_shape[axis], int(bool(cls.attr(node, "largest"))))
+        return [KernelCall("top_k", (0,), tuple(range(len(outputs))), ints, scratch=8 * size_of(outputs[0]))]

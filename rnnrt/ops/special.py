@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -84,6 +85,13 @@ class Where(Elementwise):
         condition, a, b = map(np.asarray, inputs)
         return [np.asarray(np.where(condition, a, b))]
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        native = present(node, inputs).dtype == np.bool_ and outputs[0].dtype.itemsize in (1, 2, 4, 8)
+        return [KernelCall("where", (0, 1, 2))] if native else None
+
 
 @register
 class Clip(Elementwise):
@@ -106,6 +114,17 @@ class Clip(Elementwise):
         if high is not None:
             out = np.minimum(out, high.reshape(()).astype(out.dtype))
         return [np.asarray(out)]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        bounds = [s for s in inputs[1:] if s is not None]
+        dtype = outputs[0].dtype
+        if dtype not in NATIVE or any(s.dtype != dtype or math.prod(s.known_shape) != 1 for s in bounds):
+            return None
+        low, high = (k if k < len(inputs) and inputs[k] is not None else None for k in (1, 2))
+        return [KernelCall("clip", (0, low, high))]
 
 
 @register

@@ -90,6 +90,7 @@ NATIVE = frozenset(
         "GatherND",
         "ScatterElements",
         "ScatterND",
+        "ReverseSequence",
     ]
 )
 

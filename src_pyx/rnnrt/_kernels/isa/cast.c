@@ -2,7 +2,7 @@
 #include "kernel.h"
 
 /* Small integers go by way of int32, so that every instruction set gives the same for values they cannot hold. */
-#define DEFINE_CAST(from, type)                                                                                          \
+#define DEFINE_CAST(from, type) \
     static int cast_##from(const type *x, const rn_tensor *y)                                                          \
     {                                                                                                                  \
         const int64_t n = y->size;                                                                                     \
