@@ -1,6 +1,20 @@
 """Operators, one file per family. Importing this package registers all of them."""
 
-from rnnrt.ops import control, conv, create, dense, elementwise, indexing, norm, pool, recurrent, reduce, shape
+from rnnrt.ops import (
+    control,
+    conv,
+    create,
+    dense,
+    elementwise,
+    indexing,
+    norm,
+    pool,
+    recurrent,
+    reduce,
+    scatter,
+    shape,
+    special,
+)
 from rnnrt.ops.base import (
     REQUIRED,
     KernelCall,
@@ -33,5 +47,7 @@ __all__ = [
     "recurrent",
     "reduce",
     "register",
+    "scatter",
     "shape",
+    "special",
 ]

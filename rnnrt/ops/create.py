@@ -12,8 +12,8 @@ from rnnrt.errors import ShapeError
 from rnnrt.ir import Node
 from rnnrt.ops.base import Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present
-from rnnrt.ops.elementwise import CAST_TARGETS
 from rnnrt.ops.shape import INT64, constant_ints, ints
+from rnnrt.ops.special import CAST_TARGETS
 
 
 @register

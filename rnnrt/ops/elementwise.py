@@ -11,19 +11,13 @@ import numpy as np
 
 from rnnrt.errors import RnnrtError, ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import broadcast_shapes, present, same_dtype, size_of
 
 Array = Any
 BOOL = np.dtype(np.bool_)
 NATIVE = {np.dtype(t) for t in (np.float32, np.float64, np.int32, np.int64)}
 """Dtypes the arithmetic kernels take."""
-
-CAST_TARGETS = {
-    1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
-    10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64,
-}  # fmt: skip
-"""numpy type by ONNX's number of a data type."""
 
 
 class Elementwise(Operator):
@@ -135,9 +129,17 @@ UNARY_OPCODES = {
     name: number
     for number, name in enumerate(
         "Sqrt Log Exp Sigmoid Tanh Erf Elu LeakyRelu Softsign Softplus HardSigmoid Gelu GeluTanh Reciprocal Floor Ceil "
-        "Round Selu ThresholdedRelu HardSwish Celu Mish Sin Cos Neg Abs Relu Sign".split()
+        "Round Selu ThresholdedRelu HardSwish Celu Mish Sin Cos Neg Abs Relu Sign "
+        "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh".split()
     )
 }
+_TESTS = ("Not", "IsNaN", "IsInf")
+"""What the kernel "test" knows, in the order of its numbers."""
+
+COMPARE_OPCODES = {
+    name: number for number, name in enumerate("Equal Less LessOrEqual Greater GreaterOrEqual And Or Xor".split())
+}
+_COMPARABLE = {*NATIVE, BOOL, np.dtype(np.uint8)}
 BINARY_OPCODES = {name: number for number, name in enumerate("Add Sub Mul Div Min Max PRelu".split())}
 
 
@@ -148,9 +150,13 @@ class Unary(Elementwise):
     def lower(
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
-        parameters = cls.parameters(node)
+        parameters, dtype = cls.parameters(node), present(node, inputs).dtype
+        if cls.name in _TESTS:
+            which = parameters.get("detect_negative", 0) + 2 * parameters.get("detect_positive", 0)
+            native = dtype == BOOL or (dtype.kind == "f" and dtype in NATIVE)
+            return [KernelCall("test", (0,), ints=(_TESTS.index(cls.name), which))] if native else None
         key = "GeluTanh" if parameters.get("approximate") == "tanh" else cls.name
-        if key not in UNARY_OPCODES or outputs[0].dtype.kind != "f" or outputs[0].dtype not in NATIVE:
+        if key not in UNARY_OPCODES or dtype not in NATIVE:
             return None
         floats = tuple(float(v) for v in parameters.values() if not isinstance(v, str))
         return [KernelCall("unary", (0,), ints=(UNARY_OPCODES[key],), floats=floats)]
@@ -164,6 +170,11 @@ class Binary(Elementwise):
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
         dtype = outputs[0].dtype
+        if cls.name in COMPARE_OPCODES:
+            native = present(node, inputs).dtype in ((BOOL,) if cls.name in ("And", "Or", "Xor") else _COMPARABLE)
+            return [KernelCall("compare", (0, 1), ints=(COMPARE_OPCODES[cls.name],))] if native else None
+        if dtype in NATIVE and (cls.name == "Mod" or (cls.name == "Div" and dtype.kind == "i")):
+            return [KernelCall("divide", (0, 1), ints=(1 + bool(cls.attr(node, "fmod")) if cls.name == "Mod" else 0,))]
         float_only = cls.name in ("Div", "PRelu")
         if cls.name not in BINARY_OPCODES or dtype not in NATIVE or (float_only and dtype.kind != "f"):
             return None
@@ -237,96 +248,15 @@ class Variadic(Elementwise):
     def lower(
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
-        opcode = BINARY_OPCODES.get("Add" if cls.name == "Sum" else cls.name)
-        if len(inputs) != 2 or opcode is None or outputs[0].dtype not in NATIVE:
+        opcode = BINARY_OPCODES["Add" if cls.name in ("Sum", "Mean") else cls.name]
+        if outputs[0].dtype not in NATIVE:
             return None
-        return [KernelCall("binary", (0, 1), ints=(opcode,))]
+        if len(inputs) == 1:
+            return [KernelCall("alias", (0,))]
+        return [KernelCall("variadic", tuple(range(len(inputs))), ints=(opcode, int(cls.name == "Mean")))]
 
 
 _define(Variadic, "Min", lambda *xs: reduce(np.minimum, xs))
 _define(Variadic, "Max", lambda *xs: reduce(np.maximum, xs))
 _define(Variadic, "Sum", lambda *xs: reduce(np.add, xs))
 _define(Variadic, "Mean", lambda *xs: reduce(np.add, xs) / _scalar(len(xs), xs[0]), float_only=True)
-
-
-@register
-class Pow(Binary):
-    """ONNX Pow: the exponent may have another dtype; the result has the base's."""
-
-    name = "Pow"
-    min_inputs = 2
-    max_inputs = 2
-
-    @classmethod
-    def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
-        return np.dtype(specs[0].dtype)
-
-    @staticmethod
-    def function(x: Array, y: Array) -> Array:
-        """X to the power y."""
-        if x.dtype.kind in "iu" and y.dtype.kind in "iu":
-            if np.any(y < 0):
-                return np.power(x.astype(np.float64), y).astype(x.dtype)
-            return np.power(x, y.astype(x.dtype))
-        return np.power(x, y)
-
-
-@register
-class Where(Elementwise):
-    """ONNX Where: condition (bool), then two values of one dtype."""
-
-    name = "Where"
-    min_inputs = 3
-    max_inputs = 3
-
-    @classmethod
-    def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
-        return same_dtype(node, specs[1:])
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        condition, a, b = map(np.asarray, inputs)
-        return [np.asarray(np.where(condition, a, b))]
-
-
-@register
-class Clip(Elementwise):
-    """ONNX Clip: x, and optional scalars min and max."""
-
-    name = "Clip"
-    max_inputs = 3
-
-    @classmethod
-    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
-        x = present(node, inputs)
-        return [TensorSpec(x.dtype, x.shape)]
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        x, low, high = (*inputs, None, None)[:3]
-        out = np.asarray(x)
-        if low is not None:
-            out = np.maximum(out, low.reshape(()).astype(out.dtype))
-        if high is not None:
-            out = np.minimum(out, high.reshape(()).astype(out.dtype))
-        return [np.asarray(out)]
-
-
-@register
-class Cast(Elementwise):
-    """ONNX Cast to the data type numbered `to`; floats to integers truncate."""
-
-    name = "Cast"
-    attributes: ClassVar[Mapping[str, Any]] = {"to": REQUIRED, "saturate": 1}
-
-    @classmethod
-    def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
-        number = cls.attr(node, "to")
-        if number not in CAST_TARGETS:
-            raise ShapeError(f"{node.label()}: attribute to={number!r} is no data type rnnrt knows; use float or int")
-        return np.dtype(CAST_TARGETS[number])
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        with np.errstate(all="ignore"):
-            return [np.asarray(inputs[0]).astype(cls.out_dtype(node, ()))]

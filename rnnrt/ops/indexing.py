@@ -1,4 +1,4 @@
-"""Operators that pick, place and pad: slices, gathers, scatters."""
+"""Operators that pick and pad: slices, rows, triangles."""
 
 from __future__ import annotations
 
@@ -147,111 +147,7 @@ class Gather(Operator):
         return [KernelCall("gather", (0, 1), ints=(normalise_axis(node, cls.attr(node, "axis"), len(x.shape or ())),))]
 
 
-@register
-class GatherElements(Operator):
-    """For each index, the element of input 0 at its place, but at the index along `axis`."""
-
-    name = "GatherElements"
-    attributes: ClassVar[Mapping[str, Any]] = {"axis": 0}
-    min_inputs = max_inputs = 2
-
-    @classmethod
-    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
-        return [TensorSpec(present(node, inputs).dtype, present(node, inputs, 1).shape)]
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        x, indices = np.asarray(inputs[0]), np.asarray(inputs[1])
-        at = normalise_axis(node, cls.attr(node, "axis"), x.ndim)
-        places = list(np.ix_(*map(np.arange, indices.shape)))
-        places[at] = in_range(node, indices, x.shape[at])
-        return [x[tuple(places)]]
-
-
-@register
-class GatherND(Operator):
-    """Slices of input 0 at the index tuples along the last axis of input 1, for each of `batch_dims` first axes."""
-
-    name = "GatherND"
-    attributes: ClassVar[Mapping[str, Any]] = {"batch_dims": 0}
-    min_inputs = max_inputs = 2
-
-    @classmethod
-    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
-        x, indices = present(node, inputs), present(node, inputs, 1)
-        if x.shape is None or indices.shape is None or not isinstance(indices.shape[-1], int):
-            return [TensorSpec(x.dtype, None)]
-        depth = cls.attr(node, "batch_dims") + indices.shape[-1]
-        if depth > len(x.shape):
-            raise ShapeError(f"{node.label()}: index tuples of {indices.shape[-1]} do not fit shape {x.shape}")
-        return [TensorSpec(x.dtype, (*indices.shape[:-1], *x.shape[depth:]))]
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        x, indices = np.asarray(inputs[0]), np.asarray(inputs[1])
-        batch = cls.attr(node, "batch_dims")
-        places: list[np.ndarray] = []
-        for i in range(batch):
-            places.append(np.arange(x.shape[i]).reshape((-1,) + (1,) * (indices.ndim - 2 - i)))
-        for k in range(indices.shape[-1]):
-            places.append(in_range(node, indices[..., k], x.shape[batch + k]))
-        return [x[tuple(places)]]
-
-
-_REDUCE = {"none": None, "add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
-
-
-class _Scatter(Operator):
-    """Base: a copy of input 0 with updates (input 2) at the indices (input 1)."""
-
-    min_inputs = max_inputs = 3
-
-    @classmethod
-    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
-        x = present(node, inputs)
-        if cls.attr(node, "reduction") not in _REDUCE:
-            raise ShapeError(f"{node.label()}: reduction {cls.attr(node, 'reduction')!r} is none of {list(_REDUCE)}")
-        return [TensorSpec(x.dtype, x.shape)]
-
-    @classmethod
-    def put(cls, node: Node, x: np.ndarray, places: tuple[np.ndarray, ...], updates: np.ndarray) -> list[np.ndarray]:
-        """Write or combine, in order."""
-        out, combine = x.copy(), _REDUCE[cls.attr(node, "reduction")]
-        if combine is None:
-            out[places] = updates
-        else:
-            combine.at(out, places, updates)
-        return [out]
-
-
-@register
-class ScatterElements(_Scatter):
-    """Each update at its place, but at the index along `axis`."""
-
-    name = "ScatterElements"
-    attributes: ClassVar[Mapping[str, Any]] = {"axis": 0, "reduction": "none"}
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        x, indices, updates = (np.asarray(v) for v in inputs)
-        at = normalise_axis(node, cls.attr(node, "axis"), x.ndim)
-        places = list(np.broadcast_arrays(*np.ix_(*map(np.arange, indices.shape))))
-        places[at] = in_range(node, indices, x.shape[at])
-        return cls.put(node, x, tuple(places), updates)
-
-
-@register
-class ScatterND(_Scatter):
-    """Slices at the index tuples along the last axis of input 1."""
-
-    name = "ScatterND"
-    attributes: ClassVar[Mapping[str, Any]] = {"reduction": "none"}
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        x, indices, updates = (np.asarray(v) for v in inputs)
-        places = tuple(in_range(node, indices[..., k], x.shape[k]) for k in range(indices.shape[-1]))
-        return cls.put(node, x, places, updates)
+_MODES = ("reflect", "edge", "wrap")
 
 
 @register
@@ -307,11 +203,16 @@ class Pad(Operator):
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
         x, pads, axes = present(node, inputs), constant_ints(inputs, 1), constant_ints(inputs, 3)
-        if cls.attr(node, "mode") != "constant" or pads is None or (axes is None and given(inputs, 3) is not None):
+        mode = cls.attr(node, "mode")
+        if pads is None or (axes is None and given(inputs, 3) is not None):
             return None
         both = cls.pads(node, len(x.shape or ()), pads, axes)
         if not any(a or b for a, b in both):
             return [KernelCall("alias", (0,))]
+        if mode != "constant":
+            left = [d + min(a, 0) + min(b, 0) for d, (a, b) in zip(x.known_shape, both, strict=True)]
+            flat = (*(a for a, _ in both), *(b for _, b in both))
+            return [KernelCall("pad_from", (0,), ints=(_MODES.index(mode), *flat))] if min(left) > 0 else None
         filler = given(inputs, 2)
         value = 2 if filler is not None and filler.shape in {(), (1,)} else None
         if value is None and filler is not None and filler.shape != (0,):
@@ -343,6 +244,17 @@ class ReverseSequence(Operator):
         source = np.where(step < end, end - 1 - step, step)
         out = moved[source, np.arange(moved.shape[1])[None, :]]
         return [np.ascontiguousarray(np.moveaxis(out, (0, 1), (time, batch)))]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, lengths = present(node, inputs), present(node, inputs, 1)
+        rank = len(x.known_shape)
+        time, batch = cls.attr(node, "time_axis") % rank, cls.attr(node, "batch_axis") % rank
+        if {time, batch} != {0, 1} or lengths.known_shape != (x.known_shape[batch],):
+            return None
+        return [KernelCall("reverse_sequence", (0, 1), ints=(int(time == 0),))]
 
 
 @register

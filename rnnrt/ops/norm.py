@@ -9,8 +9,10 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node, Shape
-from rnnrt.ops.base import REQUIRED, Operator, TensorSpec, register
+from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present, size_of
+
+_NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _float_input(node: Node, inputs: Sequence[TensorSpec | None]) -> TensorSpec:
@@ -61,6 +63,15 @@ class SoftmaxBase(Operator):
         return [shifted - np.log(total) if cls.log else e / total]
 
     @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        if outputs[0].dtype not in _NATIVE:
+            return None
+        axis = normalise_axis(node, cls.attr(node, "axis"), len(outputs[0].known_shape))
+        return [KernelCall("softmax", (0,), ints=(axis, int(cls.log)))]
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         return 5 * size_of(outputs[0])
 
@@ -106,6 +117,18 @@ class BatchNormalization(Operator):
         return [(x - mean) * (scale / np.sqrt(var + x.dtype.type(cls.attr(node, "epsilon")))) + bias]
 
     @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        dtype = outputs[0].dtype
+        values = [present(node, inputs, k).value for k in range(1, 5)]
+        scale, bias, mean, var = (None if v is None else np.asarray(v, np.float64) for v in values)
+        if dtype not in _NATIVE or scale is None or bias is None or mean is None or var is None:
+            return None
+        factor = scale / np.sqrt(var + cls.attr(node, "epsilon"))
+        return [KernelCall("batch_norm", (0, *(v.astype(dtype) for v in (mean, factor, bias))))]
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         return 2 * size_of(outputs[0])
 
@@ -144,6 +167,20 @@ class LayerNormalization(Operator):
         return [y if bias is None else y + bias, mean, inverse][: len(node.outputs)]
 
     @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, scale, bias = (*inputs, None)[:3]
+        assert x is not None and scale is not None
+        row = x.known_shape[normalise_axis(node, cls.attr(node, "axis"), len(x.known_shape)) :]
+        whole = all(s.known_shape == row for s in (scale, bias) if s is not None)
+        if x.dtype not in _NATIVE or not whole or not node.outputs[0]:
+            return None
+        operands = (0, 1, None if bias is None else 2)
+        epsilon = float(cls.attr(node, "epsilon"))
+        return [KernelCall("layer_norm", operands, tuple(range(len(node.outputs))), floats=(epsilon,))]
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         return 8 * size_of(outputs[0])
 
@@ -178,6 +215,16 @@ class InstanceNormalization(Operator):
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         x, scale, bias = (np.asarray(i) for i in inputs)
         return [_normalise_groups(x, scale, bias, x.shape[1], cls.attr(node, "epsilon"))]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x = present(node, inputs)
+        groups = node.attrs.get("num_groups", x.known_shape[1])
+        if x.dtype not in _NATIVE or groups < 1 or x.known_shape[1] % groups:
+            return None
+        return [KernelCall("group_norm", (0, 1, 2), ints=(groups,), floats=(float(cls.attr(node, "epsilon")),))]
 
 
 @register

@@ -9,14 +9,31 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import REQUIRED, Operator, TensorSpec, register
+from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present, size_of
+from rnnrt.ops.reduce import reduce_call
 from rnnrt.ops.shape import INT64
 from rnnrt.ops.window import Window
 
 _GEOMETRY: dict[str, Any] = {
     "auto_pad": "NOTSET", "ceil_mode": 0, "dilations": (), "kernel_shape": REQUIRED, "pads": (), "strides": ()
 }  # fmt: skip
+
+_NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
+_KERNEL_RANK = 3
+
+
+def _kernel_ints(
+    node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]
+) -> tuple[int, ...] | None:
+    """What the kernels in window.c are told of the windows; None for dtypes and ranks they do not take."""
+    x, window = present(node, inputs), Window.of(node, node.attrs["kernel_shape"])
+    extents, counts = x.known_shape[2:], outputs[0].known_shape[2:]
+    if x.dtype not in _NATIVE or len(extents) > _KERNEL_RANK:
+        return None
+    axes = zip(extents, counts, window.kernel, window.strides, window.dilations, window.padding(extents), strict=True)
+    flat = [v for *axis, pads in axes for v in (*axis, *pads)]
+    return (x.known_shape[0] * x.known_shape[1], *(1, 1, 1, 1, 1, 0, 0) * (_KERNEL_RANK - len(extents)), *flat)
 
 
 class _Pool(Operator):
@@ -62,6 +79,15 @@ class MaxPool(_Pool):
         chosen = np.take_along_axis(where, flat.argmax(-1)[..., None], -1)[..., 0]
         return [y, chosen]
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        geometry = _kernel_ints(node, inputs, outputs)
+        if geometry is None or not node.outputs[0]:
+            return None
+        return [KernelCall("max_pool", (0,), tuple(range(len(outputs))), geometry)]
+
 
 @register
 class AveragePool(_Pool):
@@ -85,9 +111,19 @@ class AveragePool(_Pool):
             return [total / bare.views(inside, counts, 0).sum(over)]
         return [total / window.views(inside, counts, 0).sum(over)]
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        geometry = _kernel_ints(node, inputs, outputs)
+        padded = int(bool(cls.attr(node, "count_include_pad")))
+        return None if geometry is None else [KernelCall("average_pool", (0,), ints=(padded, *geometry))]
+
 
 class _Global(Operator):
     """Base: one value for each row and channel, extents 1."""
+
+    kind: ClassVar[str]
 
     @classmethod
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
@@ -99,12 +135,22 @@ class _Global(Operator):
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         return size_of(present(node, inputs))
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x = present(node, inputs)
+        if x.dtype not in _NATIVE or 0 in x.known_shape:
+            return None
+        return [reduce_call(cls.kind, x.known_shape, range(2, len(x.known_shape)))]
+
 
 @register
 class GlobalAveragePool(_Global):
     """The mean over all spatial axes."""
 
     name = "GlobalAveragePool"
+    kind = "Mean"
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
@@ -117,6 +163,7 @@ class GlobalMaxPool(_Global):
     """The maximum over all spatial axes."""
 
     name = "GlobalMaxPool"
+    kind = "Max"
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:

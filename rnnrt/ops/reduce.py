@@ -9,8 +9,35 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node, Shape
-from rnnrt.ops.base import Operator, TensorSpec, register
+from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present, size_of
+from rnnrt.ops.elementwise import NATIVE
+
+OPCODES = {name: number for number, name in enumerate("Sum Mean Max Min Prod L1 L2 SumSquare LogSum LogSumExp".split())}
+_INT_OPCODES = {
+    np.dtype(t): names
+    for types, names in (
+        ((np.int32, np.int64), {"Sum", "Max", "Min", "Prod", "L1", "SumSquare"}),
+        ((np.uint8, np.int8, np.bool_), {"Max", "Min"}),
+    )
+    for t in types
+}
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def reduce_call(name: str, shape: Sequence[int], reduced: Sequence[int]) -> KernelCall:
+    """Input 0 of this shape, reduced over these axes.
+
+    Which axes are joined depends on their kinds alone, never on their extents, and so does the order of summation.
+    """
+    kinds = [axis in reduced for axis in range(len(shape))]
+    extents: list[int] = []
+    for axis in reversed(range(len(shape))):
+        if extents and kinds[axis] == kinds[axis + 1]:
+            extents[-1] *= shape[axis]
+        else:
+            extents.append(shape[axis])
+    return KernelCall("reduce", (0,), ints=(OPCODES[name], int(not kinds or kinds[-1]), *(extents or [1])))
 
 
 class Reduce(Operator):
@@ -53,6 +80,21 @@ class Reduce(Operator):
             return [x.copy()]
         out = cls.function(x, axis=reduced, keepdims=bool(cls.attr(node, "keepdims")))
         return [np.asarray(out).astype(x.dtype, copy=False)]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, axes = present(node, inputs), inputs[1] if len(inputs) > 1 else None
+        if axes is not None and axes.value is None and axes.shape != (0,):
+            return None
+        shape, name = x.known_shape, cls.name.removeprefix("Reduce")
+        reduced = cls.axes(node, None if axes is None else axes.value, len(shape))
+        if not reduced and shape:
+            return [KernelCall("alias", (0,))]
+        if x.dtype not in _FLOATS and name not in _INT_OPCODES.get(x.dtype, ()):
+            return None
+        return [reduce_call(name, shape, reduced)]
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
@@ -129,6 +171,17 @@ class ArgReduce(Operator):
         index = np.asarray(index, np.int64)
         return [np.expand_dims(index, axis) if cls.attr(node, "keepdims") else index]
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x = present(node, inputs)
+        if x.dtype not in NATIVE:
+            return None
+        axis = normalise_axis(node, cls.attr(node, "axis"), len(x.known_shape))
+        last = int(bool(cls.attr(node, "select_last_index")))
+        return [KernelCall("arg_extreme", (0,), ints=(axis, int(cls.largest), last))]
+
 
 @register
 class ArgMax(ArgReduce):
@@ -176,6 +229,17 @@ class CumSum(Operator):
             out = shifted
         return [np.ascontiguousarray(np.flip(out, axis)) if cls.attr(node, "reverse") else out]
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, where = present(node, inputs), present(node, inputs, 1).value
+        if x.dtype not in NATIVE or where is None:
+            return None
+        axis = normalise_axis(node, int(np.asarray(where).reshape(())), len(x.known_shape))
+        flags = (int(bool(cls.attr(node, key))) for key in ("exclusive", "reverse"))
+        return [KernelCall("cumsum", (0,), ints=(axis, *flags))]
+
 
 @register
 class TopK(Operator):
@@ -213,3 +277,14 @@ class TopK(Operator):
             order = np.argsort(x, axis=axis, kind="stable")
         index = np.take(order, np.arange(k), axis=axis).astype(np.int64)
         return [np.take_along_axis(x, index, axis), index][: len(node.outputs)]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x = present(node, inputs)
+        if x.dtype not in NATIVE or not node.outputs[0]:
+            return None
+        axis = normalise_axis(node, cls.attr(node, "axis"), len(x.known_shape))
+        ints = (axis, outputs[0].known_shape[axis], int(bool(cls.attr(node, "largest"))))
+        return [KernelCall("top_k", (0,), tuple(range(len(outputs))), ints, scratch=8 * size_of(outputs[0]))]

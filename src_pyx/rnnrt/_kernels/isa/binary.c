@@ -1,10 +1,9 @@
-/* binary, compare: out = f(a, b) with numpy broadcasting, f by number (ints[0]). variadic folds any number of inputs. */
+/* binary: out = f(a, b) with numpy broadcasting, f by number (ints[0]). variadic folds any number of inputs. */
 #include "kernel.h"
 #include "vecmath.h"
 #include "walk.h"
 
-enum { ADD, SUB, MUL, DIV, MIN, MAX, PRELU, SQUARED };
-enum { EQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL };
+enum { ADD, SUB, MUL, DIV, MIN, MAX, PRELU };
 
 /* One row. sa and sb are 0 (constant) or 1, known where this is inlined. */
 #define ROW(number, expression)                                                                                        \
@@ -93,3 +92,23 @@ static int apply(int64_t op, const rn_tensor *a, const rn_tensor *b, const rn_te
 }
 
 RN_KERNEL(binary) { return apply(call->ints[0], call->in[0], call->in[1], call->out[0]); }
+
+/* IN two tensors or more; ints: op, whether to divide by their number. OUT all of them, folded from the left. */
+RN_KERNEL(variadic)
+{
+    const rn_tensor *out = call->out[0];
+    int code = apply(call->ints[0], call->in[0], call->in[1], out);
+    for (int k = 2; k < call->n_in && code == RN_OK; k++)
+        code = apply(call->ints[0], out, call->in[k], out);
+    if (!call->ints[1] || code != RN_OK)
+        return code;
+    if (out->dtype == RN_F32)
+        for (int64_t i = 0; i < out->size; i++)
+            ((float *)out->data)[i] /= (float)call->n_in;
+    else if (out->dtype == RN_F64)
+        for (int64_t i = 0; i < out->size; i++)
+            ((double *)out->data)[i] /= (double)call->n_in;
+    else
+        return RN_BAD_DTYPE;
+    return RN_OK;
+}

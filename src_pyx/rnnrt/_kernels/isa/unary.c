@@ -1,7 +1,21 @@
-/* unary: out = f(in), f by number (ints[0]), parameters in floats. float32 and float64. */
+/* unary: out = f(in), f by number (ints[0]), parameters in floats. float32 and float64; a few for int32 and int64. */
 #include "kernel.h"
 #include "vecmath.h"
 #include "walk.h"
+
+/* Functions that few networks use go through libm lane by lane. */
+#define RARE(name)                                                                                                     \
+    RN_LANES(vf32, vf32_##name, float, F32_LANES, name##f(v))                                                          \
+    RN_LANES(vf64, vf64_##name, double, F64_LANES, name(v))
+RARE(tan)
+RARE(asin)
+RARE(acos)
+RARE(atan)
+RARE(sinh)
+RARE(cosh)
+RARE(asinh)
+RARE(acosh)
+RARE(atanh)
 
 /* E(name): the vector function of the type at hand; x: the argument; p, q: the parameters. */
 #define UNARY_TABLE(OP)                                                                                                \
@@ -32,7 +46,16 @@
     OP(24, -x)                                                                                                         \
     OP(25, E(abs)(x))                                                                                                  \
     OP(26, E(max)(x, zero))                                                                                            \
-    OP(27, E(select)(x > 0, one, E(select)(x < 0, -one, x)))
+    OP(27, E(select)(x > 0, one, E(select)(x < 0, -one, x)))                                                           \
+    OP(28, E(tan)(x))                                                                                                  \
+    OP(29, E(asin)(x))                                                                                                 \
+    OP(30, E(acos)(x))                                                                                                 \
+    OP(31, E(atan)(x))                                                                                                 \
+    OP(32, E(sinh)(x))                                                                                                 \
+    OP(33, E(cosh)(x))                                                                                                 \
+    OP(34, E(asinh)(x))                                                                                                \
+    OP(35, E(acosh)(x))                                                                                                \
+    OP(36, E(atanh)(x))
 
 #define CASE(number, expression)                                                                                       \
     case number:                                                                                                       \
@@ -63,6 +86,22 @@ DEFINE(unary_f32, float)
 #define LANES F64_LANES
 DEFINE(unary_f64, double)
 
+enum { NEG = 24, ABS = 25, RELU = 26, SIGN = 27 };
+
+#define DEFINE_INT(function, type, wide)                                                                               \
+    static int function(int64_t op, const type *in, type *out, int64_t n)                                              \
+    {                                                                                                                  \
+        switch (op) {                                                                                                  \
+        case NEG: for (int64_t i = 0; i < n; i++) out[i] = (type)(0 - (wide)in[i]); return RN_OK;                      \
+        case ABS: for (int64_t i = 0; i < n; i++) out[i] = in[i] < 0 ? (type)(0 - (wide)in[i]) : in[i]; return RN_OK;  \
+        case RELU: for (int64_t i = 0; i < n; i++) out[i] = in[i] > 0 ? in[i] : 0; return RN_OK;                       \
+        case SIGN: for (int64_t i = 0; i < n; i++) out[i] = (in[i] > 0) - (in[i] < 0); return RN_OK;                   \
+        }                                                                                                              \
+        return RN_BAD_VALUE;                                                                                           \
+    }
+DEFINE_INT(unary_i32, int32_t, uint32_t)
+DEFINE_INT(unary_i64, int64_t, uint64_t)
+
 RN_KERNEL(unary)
 {
     const rn_tensor *in = call->in[0], *out = call->out[0];
@@ -71,5 +110,39 @@ RN_KERNEL(unary)
         return unary_f32(call->ints[0], in->data, out->data, out->size, (float)p, (float)q);
     if (in->dtype == RN_F64)
         return unary_f64(call->ints[0], in->data, out->data, out->size, p, q);
+    if (in->dtype == RN_I32)
+        return unary_i32(call->ints[0], in->data, out->data, out->size);
+    if (in->dtype == RN_I64)
+        return unary_i64(call->ints[0], in->data, out->data, out->size);
+    return RN_BAD_DTYPE;
+}
+
+/* NaN in the array or in a bound gives NaN. */
+#define CLIP(type)                                                                                                     \
+    {                                                                                                                  \
+        const type *in = x->data, *low = call->in[1] ? call->in[1]->data : NULL;                                       \
+        const type *high = call->n_in > 2 && call->in[2] ? call->in[2]->data : NULL;                                   \
+        type *out = y->data;                                                                                           \
+        for (int64_t i = 0; i < y->size; i++) {                                                                        \
+            type v = in[i];                                                                                            \
+            if (low)                                                                                                   \
+                v = v >= *low || v != v ? v : *low;                                                                    \
+            if (high)                                                                                                  \
+                v = v <= *high || v != v ? v : *high;                                                                  \
+            out[i] = v;                                                                                                \
+        }                                                                                                              \
+        return RN_OK;                                                                                                  \
+    }
+
+/* IN x, lower and upper bound (one element, or absent). OUT x between the bounds; float32, float64, int32, int64. */
+RN_KERNEL(clip)
+{
+    const rn_tensor *x = call->in[0], *y = call->out[0];
+    switch (x->dtype) {
+    case RN_F32: CLIP(float)
+    case RN_F64: CLIP(double)
+    case RN_I32: CLIP(int32_t)
+    case RN_I64: CLIP(int64_t)
+    }
     return RN_BAD_DTYPE;
 }

@@ -1,0 +1,174 @@
+"""Operators that pick and put single elements, and slices by tuples of indices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnrt.errors import ShapeError
+from rnnrt.ir import Node
+from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.broadcast import normalise_axis, present
+from rnnrt.ops.elementwise import NATIVE
+from rnnrt.ops.indexing import in_range
+
+
+def element_axis(node: Node, axis: int, x: TensorSpec, indices: TensorSpec) -> int | None:
+    """The axis of GatherElements and ScatterElements; None unless every index has a place in x."""
+    at, have, want = normalise_axis(node, axis, len(x.known_shape)), x.known_shape, indices.known_shape
+    fits = len(have) == len(want) and all(w <= h for i, (w, h) in enumerate(zip(want, have, strict=True)) if i != at)
+    return at if fits else None
+
+
+@register
+class GatherElements(Operator):
+    """For each index, the element of input 0 at its place, but at the index along `axis`."""
+
+    name = "GatherElements"
+    attributes: ClassVar[Mapping[str, Any]] = {"axis": 0}
+    min_inputs = max_inputs = 2
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        return [TensorSpec(present(node, inputs).dtype, present(node, inputs, 1).shape)]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, indices = np.asarray(inputs[0]), np.asarray(inputs[1])
+        at = normalise_axis(node, cls.attr(node, "axis"), x.ndim)
+        places = list(np.ix_(*map(np.arange, indices.shape)))
+        places[at] = in_range(node, indices, x.shape[at])
+        return [x[tuple(places)]]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        at = element_axis(node, cls.attr(node, "axis"), present(node, inputs), present(node, inputs, 1))
+        return None if at is None else [KernelCall("gather_elements", (0, 1), ints=(at,))]
+
+
+@register
+class GatherND(Operator):
+    """Slices of input 0 at the index tuples along the last axis of input 1, for each of `batch_dims` first axes."""
+
+    name = "GatherND"
+    attributes: ClassVar[Mapping[str, Any]] = {"batch_dims": 0}
+    min_inputs = max_inputs = 2
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x, indices = present(node, inputs), present(node, inputs, 1)
+        if x.shape is None or indices.shape is None or not isinstance(indices.shape[-1], int):
+            return [TensorSpec(x.dtype, None)]
+        depth = cls.attr(node, "batch_dims") + indices.shape[-1]
+        if depth > len(x.shape):
+            raise ShapeError(f"{node.label()}: index tuples of {indices.shape[-1]} do not fit shape {x.shape}")
+        return [TensorSpec(x.dtype, (*indices.shape[:-1], *x.shape[depth:]))]
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, indices = np.asarray(inputs[0]), np.asarray(inputs[1])
+        batch = cls.attr(node, "batch_dims")
+        places: list[np.ndarray] = []
+        for i in range(batch):
+            places.append(np.arange(x.shape[i]).reshape((-1,) + (1,) * (indices.ndim - 2 - i)))
+        for k in range(indices.shape[-1]):
+            places.append(in_range(node, indices[..., k], x.shape[batch + k]))
+        return [x[tuple(places)]]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        have, want = present(node, inputs).known_shape, present(node, inputs, 1).known_shape
+        batch = cls.attr(node, "batch_dims")
+        if not 0 <= batch < len(want) or have[:batch] != want[:batch] or not want[-1]:
+            return None
+        return [KernelCall("gather_nd", (0, 1), ints=(batch,))]
+
+
+_REDUCE = {"none": None, "add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+class _Scatter(Operator):
+    """Base: a copy of input 0 with updates (input 2) at the indices (input 1)."""
+
+    min_inputs = max_inputs = 3
+
+    @classmethod
+    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
+        x = present(node, inputs)
+        if cls.attr(node, "reduction") not in _REDUCE:
+            raise ShapeError(f"{node.label()}: reduction {cls.attr(node, 'reduction')!r} is none of {list(_REDUCE)}")
+        return [TensorSpec(x.dtype, x.shape)]
+
+    @classmethod
+    def put(cls, node: Node, x: np.ndarray, places: tuple[np.ndarray, ...], updates: np.ndarray) -> list[np.ndarray]:
+        """Write or combine, in order."""
+        out, combine = x.copy(), _REDUCE[cls.attr(node, "reduction")]
+        if combine is None:
+            out[places] = updates
+        else:
+            combine.at(out, places, updates)
+        return [out]
+
+    @classmethod
+    def opcode(cls, node: Node, x: TensorSpec, updates: TensorSpec) -> int | None:
+        """The kernels' number of the reduction; None where they do not take the dtypes."""
+        number = list(_REDUCE).index(cls.attr(node, "reduction"))
+        return number if x.dtype == updates.dtype and (number == 0 or x.dtype in NATIVE) else None
+
+
+@register
+class ScatterElements(_Scatter):
+    """Each update at its place, but at the index along `axis`."""
+
+    name = "ScatterElements"
+    attributes: ClassVar[Mapping[str, Any]] = {"axis": 0, "reduction": "none"}
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, indices, updates = (np.asarray(v) for v in inputs)
+        at = normalise_axis(node, cls.attr(node, "axis"), x.ndim)
+        places = list(np.broadcast_arrays(*np.ix_(*map(np.arange, indices.shape))))
+        places[at] = in_range(node, indices, x.shape[at])
+        return cls.put(node, x, tuple(places), updates)
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, indices, updates = (present(node, inputs, k) for k in range(3))
+        at, opcode = element_axis(node, cls.attr(node, "axis"), x, indices), cls.opcode(node, x, updates)
+        if at is None or opcode is None or indices.known_shape != updates.known_shape:
+            return None
+        return [KernelCall("scatter_elements", (0, 1, 2), ints=(at, opcode))]
+
+
+@register
+class ScatterND(_Scatter):
+    """Slices at the index tuples along the last axis of input 1."""
+
+    name = "ScatterND"
+    attributes: ClassVar[Mapping[str, Any]] = {"reduction": "none"}
+
+    @classmethod
+    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        x, indices, updates = (np.asarray(v) for v in inputs)
+        places = tuple(in_range(node, indices[..., k], x.shape[k]) for k in range(indices.shape[-1]))
+        return cls.put(node, x, places, updates)
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, indices, updates = (present(node, inputs, k) for k in range(3))
+        opcode, have, want = cls.opcode(node, x, updates), x.known_shape, indices.known_shape
+        if opcode is None or not want or not 0 < want[-1] <= len(have):
+            return None
+        if updates.known_shape != (*want[:-1], *have[want[-1] :]):
+            return None
+        return [KernelCall("scatter_nd", (0, 1, 2), ints=(opcode,))]
