@@ -1,6 +1,6 @@
 """Operators, one file per family. Importing this package registers all of them."""
 
-from rnnrt.ops import control, conv, create, dense, elementwise, indexing, norm, pool, recurrent, reduce, shape
+from rnnrt.ops import cast, control, conv, create, dense, elementwise, indexing, norm, pool, recurrent, reduce, shape
 from rnnrt.ops.base import (
     REQUIRED,
     KernelCall,
@@ -19,6 +19,7 @@ __all__ = [
     "LowerContext",
     "Operator",
     "TensorSpec",
+    "cast",
     "control",
     "conv",
     "create",

@@ -12,7 +12,7 @@ from rnnrt.errors import ShapeError
 from rnnrt.ir import Node
 from rnnrt.ops.base import Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present
-from rnnrt.ops.elementwise import CAST_TARGETS
+from rnnrt.ops.cast import CAST_TARGETS
 from rnnrt.ops.shape import INT64, constant_ints, ints
 
 

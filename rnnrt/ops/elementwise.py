@@ -11,19 +11,13 @@ import numpy as np
 
 from rnnrt.errors import RnnrtError, ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import broadcast_shapes, present, same_dtype, size_of
 
 Array = Any
 BOOL = np.dtype(np.bool_)
 NATIVE = {np.dtype(t) for t in (np.float32, np.float64, np.int32, np.int64)}
 """Dtypes the arithmetic kernels take."""
-
-CAST_TARGETS = {
-    1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
-    10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64,
-}  # fmt: skip
-"""numpy type by ONNX's number of a data type."""
 
 
 class Elementwise(Operator):
@@ -310,23 +304,3 @@ class Clip(Elementwise):
         if high is not None:
             out = np.minimum(out, high.reshape(()).astype(out.dtype))
         return [np.asarray(out)]
-
-
-@register
-class Cast(Elementwise):
-    """ONNX Cast to the data type numbered `to`; floats to integers truncate."""
-
-    name = "Cast"
-    attributes: ClassVar[Mapping[str, Any]] = {"to": REQUIRED, "saturate": 1}
-
-    @classmethod
-    def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
-        number = cls.attr(node, "to")
-        if number not in CAST_TARGETS:
-            raise ShapeError(f"{node.label()}: attribute to={number!r} is no data type rnnrt knows; use float or int")
-        return np.dtype(CAST_TARGETS[number])
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        with np.errstate(all="ignore"):
-            return [np.asarray(inputs[0]).astype(cls.out_dtype(node, ()))]
