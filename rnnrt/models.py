@@ -87,6 +87,8 @@ class Model:
         ------
         ShapeError
             An input is missing, unknown, or of a wrong shape or dtype; an output is unknown.
+        RnnrtError
+            The memory does not suffice, or a value lies outside an operator's domain, such as an index out of range.
         """
         try:
             arrays = [feeds[name] for name in self._input_names]
@@ -94,7 +96,11 @@ class Model:
             raise self._mismatch(feeds) from None
         if len(arrays) != len(feeds):
             raise self._mismatch(feeds)
-        results = self._session.run(arrays)
+        try:
+            results = self._session.run(arrays)
+        except MemoryError as error:
+            shapes = {name: np.shape(feeds[name]) for name in self._input_names}
+            raise RnnrtError(f"inputs of shapes {shapes} need more memory than there is ({error})") from None
         if output_names is None:
             return results
         order = {info.name: i for i, info in enumerate(self.outputs)}
@@ -213,3 +219,5 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
         raise
     except RecursionError:
         raise RnnrtError(f"{os.fspath(path)}: nested too deeply") from None
+    except MemoryError as error:
+        raise RnnrtError(f"{os.fspath(path)}: needs more memory than there is ({error})") from None
