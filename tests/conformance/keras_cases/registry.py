@@ -40,8 +40,8 @@ WITH_KERAS_2 = {
     "global_pools", "gru_and_dense_hard_sigmoid", "gru_reset_before", "half_masked_concatenate", "initial_state",
     "masked_products_and_extremes", "output_of_a_nested_model", "zeros_for_masked_steps",
     "lstm_recurrent_hard_sigmoid", "masked_LSTM_back", "masked_SimpleRNN_forth", "masked_with_initial_state",
-    "merged_masks", "nested", "nested_in_sequential", "shared_layers", "stacked_cells",
-    "stacked_cells_masked_backwards", "stateful", "time_distributed_masked",
+    "merged_masks", "nested", "nested_in_sequential", "no_mask_after_the_last_step", "shared_layers", "stacked_cells",
+    "stacked_cells_masked_backwards", "stateful", "time_distributed_masked", "time_distributed_tokens",
 }  # fmt: skip
 """Building models takes Keras 2 long; the cases in which it may differ from Keras 3. RNNRT_ALL_CASES=1 runs all."""
 
