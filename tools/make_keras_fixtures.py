@@ -22,6 +22,7 @@ NAMES = [
     "bidirectional_states",
     "gru_and_dense_hard_sigmoid",
     "masked_LSTM_back",
+    "masked_rescaling",
     "masking_layer",
     "merged_masks",
     "nested",

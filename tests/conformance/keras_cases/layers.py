@@ -47,6 +47,13 @@ def time_distributed_tokens(k: Any) -> Any:
 
 
 @case
+def masked_rescaling(k: Any) -> Any:
+    """Keras 3 hands the mask on, Keras 2 does not."""
+    x, y = tokens(k)
+    return k.Model(x, k.layers.GRU(3)(k.layers.Rescaling(2.0, offset=0.5)(y)))
+
+
+@case
 def time_distributed_model(k: Any) -> Any:
     inner = chain(k, (6, 4), k.layers.Conv1D(3, 2, activation="relu"), k.layers.MaxPooling1D(2), k.layers.Flatten())
     return chain(k, (5, 6, 4), k.layers.TimeDistributed(inner), k.layers.LSTM(3))
