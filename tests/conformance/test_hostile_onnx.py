@@ -79,6 +79,15 @@ def test_refused(proto: Any, kind: type[RnnrtError], match: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    "bad", [node("Concat", ["x", "x"], ["y"], axis="one"), node("Concat", ["x", "x"], ["y"], axis=7)]
+)
+def test_what_checking_the_graph_finds_names_the_file(bad: Any, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(model(bad).SerializeToString())
+    with pytest.raises(RnnrtError, match=r"model\.onnx.*(?s:.*)Concat node 'y'"):
+        rnnrt.load(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
     "proto",
     [
         model(node("ConstantOfShape", ["s"], ["y"]), constants={"s": [1 << 50]}),
