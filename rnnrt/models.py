@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
+from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, UnsupportedModelError
 from rnnrt.formats import read_model
 from rnnrt.formats.container import Vector, write_container
 from rnnrt.ir import Graph, Value
@@ -87,6 +87,8 @@ class Model:
         ------
         ShapeError
             An input is missing, unknown, or of a wrong shape or dtype; an output is unknown.
+        RnnrtError
+            The memory does not suffice, or a value lies outside an operator's domain, such as an index out of range.
         """
         try:
             arrays = [feeds[name] for name in self._input_names]
@@ -94,7 +96,11 @@ class Model:
             raise self._mismatch(feeds) from None
         if len(arrays) != len(feeds):
             raise self._mismatch(feeds)
-        results = self._session.run(arrays)
+        try:
+            results = self._session.run(arrays)
+        except MemoryError as error:
+            shapes = {name: np.shape(feeds[name]) for name in self._input_names}
+            raise RnnrtError(f"inputs of shapes {shapes} need more memory than there is ({error})") from None
         if output_names is None:
             return results
         order = {info.name: i for i, info in enumerate(self.outputs)}
@@ -206,10 +212,19 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
         The file is missing, truncated, corrupt or of an unknown kind.
     UnsupportedModelError
         The file holds something that rnnrt cannot run exactly; every reason is listed.
+    ShapeError
+        Shapes within the file do not fit together; the message names the node.
     """
+    file = os.fspath(path)
     try:
-        return Model(read_model(path), threads)
-    except RnnrtError:
-        raise
+        graph = read_model(path)
+        try:
+            return Model(graph, threads)
+        except UnsupportedModelError as error:
+            raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
+        except (ShapeError, ModelFormatError) as error:
+            raise type(error)(f"{file}: {error}") from None
     except RecursionError:
-        raise RnnrtError(f"{os.fspath(path)}: nested too deeply") from None
+        raise RnnrtError(f"{file}: nested too deeply") from None
+    except MemoryError as error:
+        raise RnnrtError(f"{file}: needs more memory than there is ({error})") from None
