@@ -96,11 +96,7 @@ class Model:
             raise self._mismatch(feeds) from None
         if len(arrays) != len(feeds):
             raise self._mismatch(feeds)
-        try:
-            results = self._session.run(arrays)
-        except MemoryError as error:
-            shapes = {name: np.shape(feeds[name]) for name in self._input_names}
-            raise RnnrtError(f"inputs of shapes {shapes} need more memory than there is ({error})") from None
+        results = self._session.run(arrays)
         if output_names is None:
             return results
         order = {info.name: i for i, info in enumerate(self.outputs)}

@@ -77,11 +77,19 @@ class Session:
         ShapeError
             An input has a dtype, rank or extent that the model does not take.
         RnnrtError
-            A kernel met a value outside its domain, such as an index out of range.
+            The memory does not suffice, or a kernel met a value outside its domain, such as an index out of range.
         """
         recent = self._recent
-        if recent is not None and (results := self._execute(recent, inputs)) is not None:
-            return results
+        try:
+            if recent is not None and (results := self._execute(recent, inputs)) is not None:
+                return results
+            return self._run_anew(inputs)
+        except MemoryError as error:
+            shapes = {value.name: np.shape(x) for value, x in zip(self.graph.inputs, inputs, strict=True)}
+            raise RnnrtError(f"inputs of shapes {shapes} need more memory than there is ({error})") from None
+
+    def _run_anew(self, inputs: list[Any]) -> list[np.ndarray]:
+        """Check the inputs and find the plan for their shapes, then run it."""
         arrays = [_check(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
         bound = self._lookup(arrays)
         if bound.plan is None:

@@ -220,3 +220,13 @@ def test_a_number_of_threads_is_positive(threads, monkeypatch):
     monkeypatch.setenv("RNNRT_NUM_THREADS", str(threads))
     with pytest.raises(RnnrtError, match="RNNRT_NUM_THREADS="):
         Model(affine())
+
+
+def test_a_profile_names_every_instruction():
+    model = Model(affine())
+    rows = model.profile(X, SHIFT, runs=3)
+    nodes = [label for label, _, _ in rows]
+    assert nodes == [info.label for info in model.describe({"x": X.shape, "shift": SHIFT.shape})]
+    assert all(kernel != "numpy" and seconds > 0 for _, kernel, seconds in rows)
+    with pytest.raises(ShapeError, match="2 inputs, got 1"):
+        model.profile(X)

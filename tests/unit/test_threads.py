@@ -150,3 +150,17 @@ def test_idle_threads_sleep():
             break
         time.sleep(0.05)
     assert states.count("R") == 1
+
+
+def test_memory_does_not_grow_with_the_sequence():
+    """Scratch is bounded however long the sequence; a million steps run in it."""
+    model, single = recurrent(2), recurrent(1)
+    short, long = (model._session.plan_for({"x": (n, 1, 24)})[1].arena_bytes for n in (2_000, 1_000_000))
+    assert short == long
+    x = np.random.default_rng(5).standard_normal((1_000_000, 1, 3)).astype(F32)
+    rng = np.random.default_rng(6)
+    weights = {k: rng.standard_normal((1, 12, n)).astype(F32) * 0.3 for k, n in (("W", 3), ("R", 4))}
+    node = Node("GRU", ("x", "W", "R"), ("", "last"), {"hidden_size": 4})
+    small = Model(Graph((Value("x", F32, (None, None, 3)),), (Value("last", F32),), (node,), weights))
+    np.testing.assert_array_equal(small(x), small(x[-5000:]))  # what is long past is forgotten
+    np.testing.assert_array_equal(model(FRAMES), single(FRAMES))
