@@ -24,11 +24,19 @@ static void TYPED(conv_line)(const conv_shape *s, const REAL *x, int64_t tap, in
             memset(line, 0, (size_t)before * sizeof(REAL));
             memcpy(line + before, x + row + u + before, (size_t)inside * sizeof(REAL));
             memset(line + before + inside, 0, (size_t)(count - before - inside) * sizeof(REAL));
-        } else {
-            for (int64_t i = 0; i < count; i++) {
-                const int64_t from = conv_source(a, first + i, k);
-                line[i] = from < 0 ? 0 : x[row + from];
-            }
+        } else if (a->spread == 1) {
+            int64_t i = u < 0 ? (-u + a->stride - 1) / a->stride : 0;
+            const int64_t end = u < a->in ? (a->in - 1 - u) / a->stride + 1 : 0;
+            i = i < count ? i : count;
+            memset(line, 0, (size_t)i * sizeof(REAL));
+            for (; i < count && i < end; i++)
+                line[i] = x[row + u + i * a->stride];
+            memset(line + i, 0, (size_t)(count - i) * sizeof(REAL));
+        } else { /* a transposed convolution: its stride is 1 */
+            int64_t from = u < 0 ? 0 : (u + a->spread - 1) / a->spread;
+            memset(line, 0, (size_t)count * sizeof(REAL));
+            for (; from < a->in && from * a->spread - u < count; from++)
+                line[from * a->spread - u] = x[row + from];
         }
         line += count;
         q += count;
