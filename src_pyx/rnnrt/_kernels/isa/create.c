@@ -1,5 +1,6 @@
 /* Tensors made by a rule: ones at places, triangles. */
 #include "copy.h"
+#include "index.h"
 
 /* IN indices (int64 or int32), values (off, on); ints: axis. OUT on where the place along the axis is the index, which
  * counts from the end when negative, off elsewhere. An index out of range marks nothing. */
@@ -9,13 +10,13 @@ RN_KERNEL(one_hot)
     const int64_t axis = call->ints[0], depth = y->shape[axis], size = rn_item_size(y->dtype);
     const rn_box fill = {.ndim = 1, .shape = {y->size}, .from = {0}, .to = {1}};
     int64_t inner = 1;
-    if (!size || (indices->dtype != RN_I64 && indices->dtype != RN_I32))
+    if (!size || !rn_holds_indices(indices))
         return RN_BAD_DTYPE;
     rn_copy_box(fill, y->dtype, values->data, 0, y->data, 0);
     for (int d = (int)axis + 1; d < y->ndim; d++)
         inner *= y->shape[d];
     for (int64_t i = 0; i < indices->size; i++) {
-        int64_t k = indices->dtype == RN_I64 ? ((int64_t *)indices->data)[i] : ((int32_t *)indices->data)[i];
+        int64_t k = rn_index_at(indices, i);
         k += k < 0 ? depth : 0;
         if (k >= 0 && k < depth) {
             const int64_t at = (i / inner * depth + k) * inner + i % inner;
