@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
+from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, UnsupportedModelError
 from rnnrt.formats import read_model
 from rnnrt.formats.container import Vector, write_container
 from rnnrt.ir import Graph, Value
@@ -87,18 +87,15 @@ class Model:
         ------
         ShapeError
             An input is missing, unknown, or of a wrong shape or dtype; an output is unknown.
+        RnnrtError
+            The memory does not suffice, or a value lies outside an operator's domain, such as an index out of range.
         """
-        arrays = [feeds[name] for name in self._input_names if name in feeds]
-        if not len(arrays) == len(feeds) == len(self._input_names):
-            names = self._input_names
-            missing = [name for name in names if name not in feeds]
-            unknown = [name for name in feeds if name not in names]
-            raise ShapeError(
-                "inputs do not match:"
-                + (f" missing {missing};" if missing else "")
-                + (f" unknown {unknown};" if unknown else "")
-                + f" the model takes {names}"
-            )
+        try:
+            arrays = [feeds[name] for name in self._input_names]
+        except KeyError:
+            raise self._mismatch(feeds) from None
+        if len(arrays) != len(feeds):
+            raise self._mismatch(feeds)
         results = self._session.run(arrays)
         if output_names is None:
             return results
@@ -107,6 +104,36 @@ class Model:
         if unknown:
             raise ShapeError(f"unknown outputs {unknown}; the model gives {list(order)}")
         return [results[order[name]] for name in output_names]
+
+    def _mismatch(self, feeds: Mapping[str, Any]) -> ShapeError:
+        names = self._input_names
+        missing = [name for name in names if name not in feeds]
+        unknown = [name for name in feeds if name not in names]
+        return ShapeError(
+            "inputs do not match:"
+            + (f" missing {missing};" if missing else "")
+            + (f" unknown {unknown};" if unknown else "")
+            + f" the model takes {names}"
+        )
+
+    def profile(self, *args: Any, runs: int = 100) -> list[tuple[str, str, float]]:
+        """Where the time of a call goes.
+
+        Parameters
+        ----------
+        *args : array_like
+            The inputs, in the order of `inputs`.
+        runs : int
+            How many calls to take the mean of.
+
+        Returns
+        -------
+        list of (str, str, float)
+            For each instruction of the plan, in order: its node, its kernel ("numpy" for a fallback), and mean seconds.
+        """
+        if len(args) != len(self.inputs):
+            raise ShapeError(f"the model takes {len(self.inputs)} inputs, got {len(args)}")
+        return self._session.profile(list(args), runs)
 
     @property
     def isa(self) -> str:
@@ -181,10 +208,19 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
         The file is missing, truncated, corrupt or of an unknown kind.
     UnsupportedModelError
         The file holds something that rnnrt cannot run exactly; every reason is listed.
+    ShapeError
+        Shapes within the file do not fit together; the message names the node.
     """
+    file = os.fspath(path)
     try:
-        return Model(read_model(path), threads)
-    except RnnrtError:
-        raise
+        graph = read_model(path)
+        try:
+            return Model(graph, threads)
+        except UnsupportedModelError as error:
+            raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
+        except (ShapeError, ModelFormatError) as error:
+            raise type(error)(f"{file}: {error}") from None
     except RecursionError:
-        raise RnnrtError(f"{os.fspath(path)}: nested too deeply") from None
+        raise RnnrtError(f"{file}: nested too deeply") from None
+    except MemoryError as error:
+        raise RnnrtError(f"{file}: needs more memory than there is ({error})") from None

@@ -1,7 +1,7 @@
 """Make the small Keras files in tests/data/keras, with inputs and outputs beside them.
 
 Needs Keras 3, tf_keras and TensorFlow: ``python tools/make_keras_fixtures.py``. The models are those of
-tests/conformance/keras_cases.py; the outputs are what Keras itself gives.
+tests/conformance/keras_cases; the outputs are what Keras itself gives.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ NAMES = [
     "bidirectional_states",
     "gru_and_dense_hard_sigmoid",
     "masked_LSTM_back",
+    "masked_rescaling",
     "masking_layer",
     "merged_masks",
     "nested",
+    "no_mask_after_the_last_step",
     "stacked_cells",
+    "time_distributed_tokens",
 ]
 
 

@@ -21,10 +21,18 @@ from rnnrt.models import load
 @click.option("--steps", default=10, show_default=True, help="Extent of other free axes.")
 @click.option("--seconds", default=1.0, show_default=True, help="Time for each measurement.")
 @click.option("--threads", type=int, help="Threads to use; by default all processors.")
+@click.option("--nodes", is_flag=True, help="Show where the time goes, node by node.")
 @SAMPLE
 @JSON
 def bench(
-    model: str, batch: int, steps: int, seconds: float, threads: int | None, sample: str | None, as_json: bool
+    model: str,
+    batch: int,
+    steps: int,
+    seconds: float,
+    threads: int | None,
+    nodes: bool,
+    sample: str | None,
+    as_json: bool,
 ) -> None:
     """Time MODEL; beside onnxruntime where that is installed and the file is ONNX."""
     loaded = load(model, threads=threads)
@@ -36,8 +44,11 @@ def bench(
     for name, call in calls.items():
         times = stopwatch(call, seconds)
         rows[name] = {**quantiles(times), "calls_per_second": len(times) / sum(times)}
+    profile = loaded.profile(*(feeds[info.name] for info in loaded.inputs)) if nodes else []
     if as_json:
-        say_json({"shapes": {name: list(x.shape) for name, x in feeds.items()}, "figures": rows})
+        shapes = {name: list(x.shape) for name, x in feeds.items()}
+        parts = [{"node": node, "kernel": kernel, "us": t * 1e6} for node, kernel, t in profile]
+        say_json({"shapes": shapes, "figures": rows, **({"nodes": parts} if nodes else {})})
         return
     for name, x in feeds.items():
         say(f"{escape(name)}: {x.dtype} {shape_text(x.shape)}")
@@ -45,6 +56,12 @@ def bench(
     for name, row in rows.items():
         table.add_row(name, *(f"{row[key]:.1f}" for key in ("p50_us", "p99_us", "calls_per_second")))
     console().print(table)
+    if nodes:
+        total = sum(t for *_, t in profile)
+        table = Table("node", "kernel", "us", "share")
+        for node, kernel, t in sorted(profile, key=lambda row: -row[2]):
+            table.add_row(escape(node), kernel, f"{t * 1e6:.2f}", f"{t / total:.0%}")
+        console().print(table)
 
 
 def _onnxruntime(path: str, feeds: dict[str, Any], threads: int | None) -> Callable[[], Any]:

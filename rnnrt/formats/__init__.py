@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from rnnrt.errors import ModelFormatError, RnnrtError
+from rnnrt.formats.files import LFS_POINTER, is_regular
 from rnnrt.ir import Graph
 
 __all__ = ["kind_of", "read_model"]
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_LFS = b"version https://git-lfs"
 _SAFETENSORS_HEADER_LIMIT = 100_000_000
 
 
@@ -28,6 +28,8 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     if file.is_dir():
         raise ModelFormatError(f"{file}: is a folder; give the model file itself")
     try:
+        if not is_regular(file):
+            raise ModelFormatError(f"{file}: is a pipe, socket or device; give the model file itself")
         with file.open("rb") as stream:
             head = stream.read(64)
     except FileNotFoundError:
@@ -36,7 +38,7 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         raise ModelFormatError(f"{file}: cannot be read: {error.strerror}") from None
     if not head:
         raise ModelFormatError(f"{file}: the file is empty")
-    if head.startswith(_LFS):
+    if head.startswith(LFS_POINTER):
         raise ModelFormatError(f"{file}: is a git-lfs pointer, not the model; run `git lfs pull` to fetch the file")
     if head.startswith((_ZIP, _HDF5)):
         return "keras"

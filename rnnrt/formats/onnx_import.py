@@ -21,6 +21,8 @@ _BORROWED = {("com.microsoft", "Gelu")}
 """Operators of other domains that mean what ONNX's own of that name means."""
 _AUTOMATIC_DIMS = ("?", "unk__", "unknown")
 _MAX_DEPTH = 64
+_MAX_UNFOLDED = 100_000
+"""Nodes of functions; functions that call functions can grow without end."""
 
 
 def read_onnx(path: str | os.PathLike[str]) -> Graph:
@@ -77,6 +79,8 @@ class _Reader:
         self.onnx = _onnx()
         self.proto, self.source, self.folder = proto, source, folder
         self.reasons: list[str] = []
+        self.unfolded = 0
+        self.copies: dict[str, int] = {}
         self.used: set[str] = set()
         self.functions = {(f.domain, f.name): f for f in proto.functions}
         self.opsets = {("" if o.domain in _ONNX_DOMAINS else o.domain): int(o.version) for o in proto.opset_import}
@@ -108,9 +112,11 @@ class _Reader:
 
     def unique(self, name: str) -> str:
         """`name`, or a variation of it where it is taken; marks it as taken."""
-        found, k = name, 1
+        found, k = name, self.copies.get(name, 0)
         while found in self.used:
-            found, k = f"{name}__{k}", k + 1
+            k += 1
+            found = f"{name}__{k}"
+        self.copies[name] = k
         self.used.add(found)
         return found
 
@@ -249,6 +255,9 @@ class _GraphReader:
         body = _GraphReader(self.model, inner_scope, {**self.opsets, **opsets}, f"{label}", self.depth + 1)
         given = {a.name: a for a in call.attribute}
         given = {**{a.name: a for a in function.attribute_proto}, **given}
+        self.model.unfolded += len(function.node)
+        if self.model.unfolded > _MAX_UNFOLDED:
+            raise ModelFormatError(f"{self.model.source}: its functions unfold to more than {_MAX_UNFOLDED} nodes")
         for item in function.node:
             node = self.model.onnx.NodeProto()
             node.CopyFrom(item)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
+from rnnrt.formats.files import LFS_POINTER, is_regular
 
 _FLOAT16, _STRING, _BFLOAT16 = 10, 8, 16
 
@@ -114,6 +116,9 @@ def _typed_field(tensor: Any, stored: np.dtype, where: str) -> np.ndarray:
 def _external(tensor: Any, folder: Path, needed: int, where: str) -> bytes:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
+    what = f"{where}: external data file {location!r}"
+    if "\0" in location:
+        raise ModelFormatError(f"{what} has no valid name; the file is corrupt")
     path = (folder / location).resolve()
     if not location or Path(location).is_absolute() or folder.resolve() not in path.parents:
         raise ModelFormatError(f"{where}: external data {location!r} lies outside the model's folder; that is not read")
@@ -125,13 +130,18 @@ def _external(tensor: Any, folder: Path, needed: int, where: str) -> bytes:
     if offset < 0 or length != needed:
         raise ModelFormatError(f"{where}: external data of {length} bytes at {offset}; its shape needs {needed}")
     try:
+        if not is_regular(path):
+            raise ModelFormatError(f"{what} is a folder, pipe or device; put the data file itself beside the model")
         with path.open("rb") as stream:
-            stream.seek(offset)
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise ModelFormatError(
+                    f"{what} is a git-lfs pointer, not the data; run `git lfs pull` to fetch the file"
+                )
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(min(offset, size))
             raw = stream.read(length)
     except OSError as error:
-        raise ModelFormatError(
-            f"{where}: external data file {location!r} cannot be read ({error.strerror}); keep it beside the model"
-        ) from None
+        raise ModelFormatError(f"{what} cannot be read ({error.strerror}); keep it beside the model") from None
     if len(raw) != length:
-        raise ModelFormatError(f"{where}: external data file {location!r} ends early: {len(raw)} of {length} bytes")
+        raise ModelFormatError(f"{what} ends early: {len(raw)} of {length} bytes; download or copy it again")
     return raw

@@ -40,7 +40,6 @@ class RNN(Layer):
         "unroll",
         "zero_output_for_mask",
     )
-    supports_masking = True
 
     def __init__(
         self,

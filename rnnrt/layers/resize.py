@@ -82,10 +82,9 @@ class UpSampling1D(_AlongTime):
 
 
 class Rescaling(Layer):
-    """x scale + offset."""
+    """x scale + offset; Keras 2 drops the mask here."""
 
     arguments = ("scale", "offset")
-    supports_masking = True
 
     def __init__(self, scale: Any, offset: Any = 0.0, **options: Any) -> None:
         super().__init__(**options)
@@ -94,7 +93,8 @@ class Rescaling(Layer):
     def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         scaled = b.op("Mul", [x, b.constant(self.scale.astype(self.dtype), "scale")], x.shape)
-        return b.op("Add", [scaled, b.constant(self.offset.astype(self.dtype), "offset")], x.shape)
+        y = b.op("Add", [scaled, b.constant(self.offset.astype(self.dtype), "offset")], x.shape)
+        return y.with_mask(None if b.legacy else inputs.mask)
 
 
 class UnitNormalization(Layer):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 from rnnrt.layers.recurrent import RNN, recur, split_call
 
@@ -24,7 +26,6 @@ class Bidirectional(Layer):
     """
 
     arguments = ("layer", "merge_mode", "backward_layer")
-    supports_masking = True
 
     def __init__(self, layer: RNN, merge_mode: str | None = "concat", *, backward_layer: RNN, **options: Any) -> None:
         super().__init__(**options)
@@ -139,7 +140,8 @@ class TimeDistributed(Layer):
             raise self.unsupported("needs one input with a batch, a time and more axes", "reshape its input")
         mask = mask or x.mask
         if self.layer.is_stepwise():
-            return self.layer(b, x.with_mask(None)).with_mask(mask)
+            result = self.layer(b, x.with_mask(None))
+            return result.with_mask(result.mask if b.legacy and result.mask else mask)
         steps = x.shape[1]
         lead: list[int | str] = [-1, steps] if steps is not None else [b.extent(x, 0), b.extent(x, 1)]
         inner_dims: list[int | str] = [d if d is not None else b.extent(x, k) for k, d in enumerate(x.shape) if k > 1]
@@ -157,4 +159,18 @@ class TimeDistributed(Layer):
         if any(isinstance(d, str) for d in rest):
             lead = [b.extent(x, 0), b.extent(x, 1)]
         result = b.reshape(outputs, [*lead, *rest], (x.shape[0], steps, *outputs.shape[1:]))
-        return result.with_mask(mask)
+        return result.with_mask(self._mask_after(b, outputs, mask, lead) if b.legacy else mask)
+
+    def _mask_after(
+        self, b: GraphBuilder, outputs: Tensor, mask: Tensor | None, lead: list[int | str]
+    ) -> Tensor | None:
+        """Keras 2: the mask that the layer gives each step, or that of the steps which have anything to count."""
+        if outputs.mask is None:
+            if mask is None or mask.rank == 2:
+                return mask
+            counted = b.reduce("ReduceMax", b.cast(mask, np.dtype(np.int32)), range(2, mask.rank))
+            return b.cast(counted, np.dtype(bool))
+        inner = outputs.mask
+        rest = [d if d is not None else b.extent(inner, k + 1) for k, d in enumerate(inner.shape[1:])]
+        shape = (None, lead[1] if isinstance(lead[1], int) else None, *inner.shape[1:])
+        return b.reshape(inner, [*lead, *rest], shape)

@@ -1,6 +1,7 @@
 """Operators, one file per family. Importing this package registers all of them."""
 
 from rnnrt.ops import (
+    cast,
     control,
     conv,
     create,
@@ -33,6 +34,7 @@ __all__ = [
     "LowerContext",
     "Operator",
     "TensorSpec",
+    "cast",
     "control",
     "conv",
     "create",

@@ -47,8 +47,11 @@ class LowerContext(Protocol):
         """The packed form of a constant, made once per model and layout and shared by all plans."""
         ...
 
-    def share_recurrence(self, **sizes: int) -> tuple[int, int]:
-        """How many threads a recurrent call of these sizes is worth, and how they share it; see `rnnrt.plan.select`."""
+    def share_recurrence(self, **sizes: int) -> tuple[int, int, int]:
+        """How many threads a recurrent call of these sizes gets, how they share it, and whether it is short.
+
+        See `rnnrt.plan.select`.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt.errors import ShapeError
+from rnnrt.errors import ModelFormatError, ShapeError
 from rnnrt.ir import Graph, Node, Shape
 from rnnrt.ops.base import REQUIRED, Operator, TensorSpec, register
 
@@ -156,6 +156,8 @@ class Loop(Control):
         steps = None
         always = results[0].value is not None and bool(np.all(results[0].value))
         starts = begin is None or (begin.value is not None and bool(np.all(begin.value)))
+        if always and starts and trips is None:
+            raise ModelFormatError(f"{node.label()}: never ends: it has no trip count, and its condition stays true")
         if always and starts and trips is not None and trips.value is not None:
             steps = max(int(np.reshape(trips.value, ())), 0)
         scanned = [

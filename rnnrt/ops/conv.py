@@ -10,8 +10,9 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
-from rnnrt.ops.base import Operator, TensorSpec, register
+from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present, same_dtype, size_of
+from rnnrt.ops.conv_lower import Axis, convolution
 from rnnrt.ops.dense import fits
 from rnnrt.ops.window import Window
 
@@ -44,6 +45,14 @@ class _Convolution(Operator):
         b = inputs[2] if len(inputs) > 2 else None
         if b is not None and b.shape is not None and (len(b.shape) != 1 or not fits(b.shape[0], channels)):
             raise ShapeError(f"{node.label()}: B has shape {b.shape}, Y has {channels} channels")
+
+    @classmethod
+    def constants(cls, inputs: Sequence[TensorSpec | None]) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """W and B when both are constant, or None."""
+        w, b = (*inputs[1:], None)[:2]
+        if w is None or w.value is None or (b is not None and b.value is None):
+            return None
+        return w.value, None if b is None else b.value
 
 
 @register
@@ -79,6 +88,22 @@ class Conv(_Convolution):
             pieces.append(np.moveaxis(np.tensordot(part, weights, (over, [1, *range(2, 2 + rank)])), -1, 1))
         y = np.concatenate(pieces, 1)
         return [y if b is None else y + b.reshape((1, -1) + (1,) * rank)]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, constants = present(node, inputs), cls.constants(inputs)
+        if constants is None:
+            return None
+        w, b = constants
+        window = Window.of(node, w.shape[2:])
+        pads = window.padding(x.known_shape[2:])
+        axes = [
+            Axis(k, s, d, before)
+            for k, s, d, (before, _) in zip(window.kernel, window.strides, window.dilations, pads, strict=True)
+        ]
+        return convolution(ctx, x, outputs[0], w, "conv", w, b, cls.attr(node, "group"), axes)
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
@@ -117,6 +142,8 @@ class ConvTranspose(_Convolution):
             else:
                 before, after = (window.pads[i], window.pads[rank + i]) if window.auto_pad == "NOTSET" else (0, 0)
                 result.append(full - before - after)
+                if full < before + after:
+                    raise ShapeError(f"{node.label()}: pads {window.pads} cut more than the {full} elements there are")
             cuts.append((before, after))
         return result, cuts
 
@@ -153,6 +180,27 @@ class ConvTranspose(_Convolution):
                 out[(slice(None), slice(None), *target)] += spread
         y = y[(slice(None), slice(None), *(slice(a, a + int(g)) for g, (a, _) in zip(goal, cuts, strict=True)))]  # type: ignore[arg-type]
         return [np.ascontiguousarray(y if b is None else y + b.reshape((1, -1) + (1,) * len(goal)))]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        """As a convolution of the mirrored kernel with X's elements spread out by the strides."""
+        x, constants = present(node, inputs), cls.constants(inputs)
+        if constants is None:
+            return None
+        w, b = constants
+        group, window = cls.attr(node, "group"), Window.of(node, w.shape[2:])
+        _, cuts = cls._extents(node, window, x.known_shape[2:])
+        parts = w.reshape(group, w.shape[0] // group, *w.shape[1:]).swapaxes(1, 2)
+        mirrored = np.flip(parts.reshape(-1, w.shape[0] // group, *w.shape[2:]), tuple(range(2, w.ndim)))
+        axes = [
+            Axis(k, 1, d, span - 1 - before, s)
+            for k, s, d, span, (before, _) in zip(
+                window.kernel, window.strides, window.dilations, window.spans, cuts, strict=True
+            )
+        ]
+        return convolution(ctx, x, outputs[0], w, "mirrored", mirrored, b, group, axes)
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:

@@ -12,8 +12,8 @@ from rnnrt.errors import ShapeError
 from rnnrt.ir import Node
 from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present
+from rnnrt.ops.cast import CAST_TARGETS
 from rnnrt.ops.shape import INT64, constant_ints, ints
-from rnnrt.ops.special import CAST_TARGETS
 
 
 @register
@@ -161,6 +161,8 @@ class OneHot(Operator):
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
         x, depth = present(node, inputs), constant_ints(inputs, 1)
         dtype = present(node, inputs, 2).dtype
+        if depth and depth[0] < 0:
+            raise ShapeError(f"{node.label()}: the depth is {depth[0]}, which is negative")
         if x.shape is None:
             return [TensorSpec(dtype, None)]
         at = cls.attr(node, "axis") % (len(x.shape) + 1)
@@ -170,6 +172,8 @@ class OneHot(Operator):
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         indices, depth, values = (np.asarray(x) for x in inputs)
         count = int(depth.ravel()[0])
+        if count < 0:
+            raise ShapeError(f"{node.label()}: the depth is {count}, which is negative")
         wanted = np.where(indices < 0, indices + count, indices)[..., None] == np.arange(count)
         return [np.moveaxis(np.where(wanted, values[1], values[0]), -1, cls.attr(node, "axis"))]
 

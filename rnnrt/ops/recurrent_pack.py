@@ -115,7 +115,7 @@ def lower_recurrent(
     steps, batch = int(x.shape[batch_first]), int(x.shape[1 - batch_first])  # type: ignore[arg-type]
     padded = -(-hidden // lanes) * lanes
     row = gates * padded * x.dtype.itemsize
-    threads, split = ctx.share_recurrence(
+    threads, split, short = ctx.share_recurrence(
         gates=gates,
         stages=1 + resets_first,
         directions=directions,
@@ -163,6 +163,7 @@ def lower_recurrent(
                 fast,
                 threads,
                 split,
+                short,
                 *(CODES[name] for name, _, _ in acts),
             ),
             (clip, *(float(v) for _, alpha, beta in acts for v in (alpha, beta))),

@@ -171,4 +171,26 @@ class ScatterND(_Scatter):
             return None
         if updates.known_shape != (*want[:-1], *have[want[-1] :]):
             return None
+        if indices.value is not None and cls.attr(node, "reduction") == "none" and 0 not in (*have, *want):
+            runs = _runs(indices.value, have)
+            if runs is not None:
+                return [KernelCall("scatter_runs", (0, runs[0], 2), ints=(runs[1],))]
         return [KernelCall("scatter_nd", (0, 1, 2), ints=(opcode,))]
+
+
+def _runs(indices: np.ndarray, extents: tuple[int, ...]) -> tuple[np.ndarray, int] | None:
+    """First elements of the contiguous runs of equal length that constant index tuples name, and that length.
+
+    None where an index is out of range. Exporters write an assignment to a slice as one tuple for each element.
+    """
+    depth = indices.shape[-1]
+    named, inside = extents[:depth], int(np.prod(extents[depth:], dtype=np.int64))
+    tuples = indices.reshape(-1, depth).astype(np.int64)
+    tuples = np.where(tuples < 0, tuples + named, tuples)
+    if np.any(tuples < 0) or np.any(tuples >= named):
+        return None
+    starts = np.asarray(np.ravel_multi_index(tuple(tuples.T), named)) * inside
+    breaks = np.flatnonzero(np.diff(starts) != inside) + 1
+    lengths = np.diff(np.concatenate([[0], breaks, [starts.size]]))
+    count = int(np.gcd.reduce(lengths))
+    return np.ascontiguousarray(starts[::count]), count * inside

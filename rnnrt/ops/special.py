@@ -1,27 +1,16 @@
-"""Elementwise operators with a dtype rule of their own: powers, choices, bounds, casts."""
+"""Elementwise operators with a dtype rule of their own: powers, choices, bounds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
 import numpy as np
 
-from rnnrt.errors import ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, TensorSpec, register
+from rnnrt.ops.base import KernelCall, LowerContext, TensorSpec, register
 from rnnrt.ops.broadcast import present, same_dtype
 from rnnrt.ops.elementwise import BINARY_OPCODES, NATIVE, UNARY_OPCODES, Array, Binary, Elementwise
-
-CAST_TARGETS = {
-    1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
-    10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64,
-}  # fmt: skip
-"""numpy type by ONNX's number of a data type."""
-
-CASTS = {np.dtype(t) for t in (np.float32, np.float64, np.int32, np.int64, np.uint8, np.int8, np.bool_)}
-"""Dtypes between which the cast kernel converts."""
 
 
 @register
@@ -125,32 +114,3 @@ class Clip(Elementwise):
             return None
         low, high = (k if k < len(inputs) and inputs[k] is not None else None for k in (1, 2))
         return [KernelCall("clip", (0, low, high))]
-
-
-@register
-class Cast(Elementwise):
-    """ONNX Cast to the data type numbered `to`; floats to integers truncate."""
-
-    name = "Cast"
-    attributes: ClassVar[Mapping[str, Any]] = {"to": REQUIRED, "saturate": 1}
-
-    @classmethod
-    def out_dtype(cls, node: Node, specs: Sequence[TensorSpec]) -> np.dtype:
-        number = cls.attr(node, "to")
-        if number not in CAST_TARGETS:
-            raise ShapeError(f"{node.label()}: attribute to={number!r} is no data type rnnrt knows; use float or int")
-        return np.dtype(CAST_TARGETS[number])
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        with np.errstate(all="ignore"):
-            return [np.asarray(inputs[0]).astype(cls.out_dtype(node, ()))]
-
-    @classmethod
-    def lower(
-        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
-    ) -> Sequence[KernelCall] | None:
-        x, dtype = present(node, inputs), outputs[0].dtype
-        if x.dtype == dtype:
-            return [KernelCall("alias", (0,))]
-        return [KernelCall("cast", (0,))] if x.dtype in CASTS and dtype in CASTS else None

@@ -104,7 +104,7 @@ class _Lowering:
     def packed(self, array: np.ndarray, layout: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         return self.packs.get(array, f"{self.target.isa}:{layout}", make)
 
-    def share_recurrence(self, **sizes: int) -> tuple[int, int]:
+    def share_recurrence(self, **sizes: int) -> tuple[int, int, int]:
         return choose_split(RecurrentWork(vector_bytes=self.vector_bytes, **sizes), self.threads)
 
     def run(self, graph: Graph) -> Plan:

@@ -20,11 +20,11 @@ L1_RATE, L2_RATE, L3_RATE = 49.0, 31.0, 26.5
 BARRIER = 1200.0
 """Cycles that a step loses at a barrier: the wait itself, and reading what the other threads wrote."""
 
-START = 8000.0
-"""Cycles until other threads are under way; many more when they have fallen asleep."""
+START = 3000.0
+"""Cycles until threads that are awake are under way."""
 
-WORTHWHILE = 100_000.0
-"""Cycles of work below which a call stays on its thread: waking another one can take longer than the call."""
+SHORT = 250_000.0
+"""Cycles of work below which only threads that are awake help: waking one takes longer than it saves."""
 
 TILE_EFFICIENCY = {1: 0.6, 2: 0.8, 3: 0.9}
 """Share of the multiply-add peak that a tile of few rows reaches; more rows reach 0.95."""
@@ -91,12 +91,10 @@ def _direction(work: RecurrentWork, rows: float, panels: int) -> float:
     return project + work.seq_len * step
 
 
-def choose_split(work: RecurrentWork, threads: int) -> tuple[int, Split]:
-    """Number of threads and how they share the call; one thread where more would not pay."""
+def choose_split(work: RecurrentWork, threads: int) -> tuple[int, Split, bool]:
+    """Number of threads, how they share the call, and whether it is short; one thread where more would not pay."""
     alone = work.directions * _direction(work, work.batch_size, work.panels)
     best, cost = (1, Split.DIRECTIONS), alone
-    if threads < 2 or alone < WORTHWHILE:
-        return best
     options = [(min(threads, work.directions), Split.DIRECTIONS)]
     options += [(n, Split.ROWS) for n in range(2, min(threads, work.batch_size) + 1)]
     options += [(n, Split.PANELS) for n in range(2, min(threads, work.panels) + 1)]
@@ -115,4 +113,4 @@ def choose_split(work: RecurrentWork, threads: int) -> tuple[int, Split]:
         total = START + directions * (_direction(work, rows, panels) + waits)
         if total < cost:
             best, cost = (n, split), total
-    return best
+    return *best, alone < SHORT

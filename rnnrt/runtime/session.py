@@ -77,11 +77,19 @@ class Session:
         ShapeError
             An input has a dtype, rank or extent that the model does not take.
         RnnrtError
-            A kernel met a value outside its domain, such as an index out of range.
+            The memory does not suffice, or a kernel met a value outside its domain, such as an index out of range.
         """
         recent = self._recent
-        if recent is not None and (results := self._execute(recent, inputs)) is not None:
-            return results
+        try:
+            if recent is not None and (results := self._execute(recent, inputs)) is not None:
+                return results
+            return self._run_anew(inputs)
+        except MemoryError as error:
+            shapes = {value.name: np.shape(x) for value, x in zip(self.graph.inputs, inputs, strict=True)}
+            raise RnnrtError(f"inputs of shapes {shapes} need more memory than there is ({error})") from None
+
+    def _run_anew(self, inputs: list[Any]) -> list[np.ndarray]:
+        """Check the inputs and find the plan for their shapes, then run it."""
         arrays = [_check(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
         bound = self._lookup(arrays)
         if bound.plan is None:
@@ -109,6 +117,27 @@ class Session:
             raise RnnrtError(f"{bound.plan.node_labels[error.instruction]}: {error}") from None
         finally:
             bound.idle.append(executor)
+
+    def profile(self, inputs: list[Any], runs: int) -> list[tuple[str, str, float]]:
+        """Node, kernel and mean seconds of each instruction of the plan, in order.
+
+        Raises
+        ------
+        ShapeError
+            As `run` does.
+        RnnrtError
+            Shapes depend on data, so that there is no plan.
+        """
+        arrays = [_check(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
+        plan = self._lookup(arrays).plan
+        if plan is None:
+            raise RnnrtError("shapes depend on data, so there is no plan whose instructions could be timed")
+        executor = plan.executor()
+        executor.threads = self.threads
+        seconds = executor.profile(arrays, runs)
+        assert seconds is not None, "the plan was made for these arrays"
+        kernels = ["numpy" if kind == "host" else kernel or kind for kind, kernel, *_ in plan.instructions]
+        return list(zip(plan.node_labels, kernels, seconds, strict=True))
 
     def plan_for(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Graph, Plan | None]:
         """The folded graph and the plan for these input shapes (plan None: shapes depend on data)."""

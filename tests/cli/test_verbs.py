@@ -180,6 +180,13 @@ def test_bench_prints_figures(converted: Path) -> None:
     assert "rnnrt" in call("bench", converted, "--seconds", 0.02).output
 
 
+def test_bench_shows_where_the_time_goes(converted: Path) -> None:
+    rows = figures("bench", converted, "--seconds", 0.02, "--nodes")["nodes"]
+    assert sum("LSTM node" in row["node"] for row in rows) == 2
+    assert all(row["us"] > 0 for row in rows)
+    assert "LSTM node" in call("bench", converted, "--seconds", 0.02, "--nodes").output
+
+
 def test_bench_sets_onnxruntime_beside(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnrt import RnnrtError
-from rnnrt.ops.special import CAST_TARGETS, CASTS
+from rnnrt.ops.cast import CAST_TARGETS, CASTS
 from tests.support import ISAS, assert_close, compiled, one_node, oracle
 
 RNG = np.random.default_rng(3)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rnnrt import RnnrtError
 from rnnrt.ops.evaluate import evaluate
-from tests.support import ISAS, compiled, one_node
+from tests.support import ISAS, compiled, one_node, oracle
 
 DTYPES = [np.float32, np.float64, np.int64, np.bool_, np.int16]
 
@@ -130,3 +130,27 @@ def test_triangles(isa: str, upper: int, shape: tuple[int, ...]) -> None:
     for k in range(-8, 9):
         check(isa, "Trilu", [x, np.array(k)], [1], upper=upper)
     check(isa, "Trilu", [x], upper=upper)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_constant_indices(isa: str, data: st.DataObject) -> None:
+    """Assignments to slices as exporters write them, and scattered tuples, known when the plan is made."""
+    shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=4)))
+    depth = data.draw(st.integers(1, len(shape)))
+    if data.draw(st.booleans()):
+        ranges = [np.arange(*sorted((data.draw(st.integers(0, d)), d))) for d in shape[:depth]]
+        indices = np.stack(np.meshgrid(*ranges, indexing="ij"), -1)
+    else:
+        indices = np.stack([np.array(data.draw(st.permutations(range(shape[0]))))] * depth, -1) % shape[:depth]
+        indices = np.unique(indices, axis=0)[::-1] - np.array(shape[:depth])
+    x = np.arange(np.prod(shape)).reshape(shape).astype(data.draw(st.sampled_from(DTYPES)))
+    updates = np.arange(100, 100 + np.prod(indices.shape[:-1]) * np.prod(shape[depth:]))
+    updates = updates.reshape(*indices.shape[:-1], *shape[depth:]).astype(x.dtype)
+    graph, feeds = one_node("ScatterND", [x, indices.astype(np.int64), updates], constant=[1])
+    np.testing.assert_array_equal(compiled(graph, feeds, isa)[0], oracle(graph, feeds)[0])
+    wrong, _ = one_node("ScatterND", [x, indices.astype(np.int64) * 0 + shape[0], updates], constant=[1])
+    if indices.size:
+        with pytest.raises(RnnrtError, match="out of range"):
+            compiled(wrong, feeds, isa)

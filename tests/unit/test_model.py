@@ -88,6 +88,7 @@ def test_inputs_are_not_written_to():
         ((X.astype(complex), SHIFT), {}, r"input 'x' takes float32, got complex128; convert it with \.astype"),
         ((np.array([["a", "b", "c"]]), SHIFT), {}, "input 'x' takes float32, got <U1"),
         ((X,), {}, r"missing \['shift'\].*the model takes \['x', 'shift'\]"),
+        ((), {}, r"missing \['x', 'shift'\]"),
         ((X, SHIFT), {"bias": 1}, r"unknown \['bias'\]"),
         ((X, SHIFT), {"x": X}, "input 'x' was given twice"),
         ((X, SHIFT, X), {}, "takes 2 inputs, got 3"),
@@ -219,3 +220,13 @@ def test_a_number_of_threads_is_positive(threads, monkeypatch):
     monkeypatch.setenv("RNNRT_NUM_THREADS", str(threads))
     with pytest.raises(RnnrtError, match="RNNRT_NUM_THREADS="):
         Model(affine())
+
+
+def test_a_profile_names_every_instruction():
+    model = Model(affine())
+    rows = model.profile(X, SHIFT, runs=3)
+    nodes = [label for label, _, _ in rows]
+    assert nodes == [info.label for info in model.describe({"x": X.shape, "shift": SHIFT.shape})]
+    assert all(kernel != "numpy" and seconds > 0 for _, kernel, seconds in rows)
+    with pytest.raises(ShapeError, match="2 inputs, got 1"):
+        model.profile(X)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from cells import GATES, Cell
@@ -11,19 +12,32 @@ from cells import GATES, Cell
 Run = Callable[[np.ndarray], np.ndarray]
 
 
-def onnx_layer(cell: Cell) -> bytes:
-    """An ONNX file of one recurrent node with zero initial state: X -> Y (T, 1, B, H), Y_h and for LSTM Y_c."""
+STATES = {"LSTM": ("h", "c"), "GRU": ("h",)}
+
+
+def onnx_layer(cell: Cell, states: bool = False) -> bytes:
+    """An ONNX file of one recurrent node: X -> Y (T, 1, B, H).
+
+    With `states`, those are inputs named h0 and c0 and outputs named h1 and c1; otherwise they start from zero.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     weights = cell.weights()
     attrs = {"hidden_size": cell.H, **({"linear_before_reset": 1} if cell.kind == "GRU" else {})}
-    node = helper.make_node(cell.kind, ["X", "W", "R", "B"], ["Y", "Y_h"], **attrs)
+    names = STATES[cell.kind] if states else ()
+    node = helper.make_node(
+        cell.kind,
+        ["X", "W", "R", "B", *(["", *(f"{n}0" for n in names)] if names else [])],
+        ["Y", *(f"{n}1" for n in names)],
+        **attrs,
+    )
+    info, f32 = helper.make_tensor_value_info, TensorProto.FLOAT
     graph = helper.make_graph(
         [node],
         "layer",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["T", "B", cell.I])],
-        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["T", 1, "B", cell.H])],
+        [info("X", f32, ["T", "B", cell.I]), *(info(f"{n}0", f32, [1, "B", cell.H]) for n in names)],
+        [info("Y", f32, ["T", 1, "B", cell.H]), *(info(f"{n}1", f32, [1, "B", cell.H]) for n in names)],
         [numpy_helper.from_array(a, k) for k, a in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -31,8 +45,8 @@ def onnx_layer(cell: Cell) -> bytes:
     return model.SerializeToString()
 
 
-def rnnrt_engine(cell: Cell, threads: int) -> Run:
-    """rnnrt, from the IR."""
+def rnnrt_model(cell: Cell, threads: int) -> Any:
+    """The layer as a model of rnnrt, from the IR."""
     from rnnrt.ir import Graph, Node, Value
     from rnnrt.models import Model
 
@@ -44,18 +58,29 @@ def rnnrt_engine(cell: Cell, threads: int) -> Run:
         (Node(cell.kind, ("X", "W", "R", "B"), ("Y",), attrs),),
         cell.weights(),
     )
-    model = Model(graph, threads=threads)
+    return Model(graph, threads=threads)
+
+
+def rnnrt_engine(cell: Cell, threads: int) -> Run:
+    """A call of rnnrt."""
+    model = rnnrt_model(cell, threads)
     return lambda x: model.run(None, {"X": x})[0]
+
+
+def onnxruntime_session(model: str | bytes, threads: int) -> Any:
+    """A session of onnxruntime's CPU provider."""
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(3)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def onnxruntime_engine(cell: Cell, threads: int) -> Run:
     """Onnxruntime's CPU provider."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    session = ort.InferenceSession(onnx_layer(cell), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime_session(onnx_layer(cell), threads)
     return lambda x: session.run(["Y"], {"X": x})[0]
 
 

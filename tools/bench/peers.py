@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -22,26 +21,12 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cells import TINY, Cell, cells
-from engines import ENGINES, Run, installed
+from engines import ENGINES, installed
+from timing import best, geometric_mean, interleaved
 
 TOLERANCE = 2e-5
 ROUNDS = 7
 """Every engine is measured this often, in turn, so that a drift of the clock meets all of them."""
-
-
-def measure(run: Run, x: np.ndarray, seconds: float) -> float:
-    """Median seconds of a call within a slice of time; two calls warm up first."""
-    run(x)
-    run(x)
-    times = []
-    end = time.perf_counter() + seconds
-    while True:
-        start = time.perf_counter()
-        run(x)
-        stop = time.perf_counter()
-        times.append(stop - start)
-        if stop > end and len(times) >= 3:
-            return statistics.median(times)
 
 
 def compare(cell: Cell, names: list[str], threads: list[int], seconds: float, rounds: int) -> dict[str, float]:
@@ -58,17 +43,7 @@ def compare(cell: Cell, names: list[str], threads: list[int], seconds: float, ro
             raise SystemExit(f"{cell.label}: {key} differs from {next(iter(runs))} by {worst:.2e}")
     if not rounds:
         return {}
-    times: dict[str, list[float]] = {key: [] for key in runs}
-    for _ in range(rounds):
-        for key, run in runs.items():
-            time.sleep(0.002)  # idle threads of the engine before stop spinning
-            times[key].append(measure(run, x, seconds))
-    return {key: statistics.median(values) for key, values in times.items()}
-
-
-def best(times: dict[str, float], name: str) -> float:
-    """The engine's time at its better number of threads."""
-    return min((t for key, t in times.items() if key.split("/")[0] == name), default=math.nan)
+    return interleaved({key: partial(run, x) for key, run in runs.items()}, seconds, rounds)
 
 
 @click.command(help=__doc__)
@@ -94,6 +69,7 @@ def main(match: str, threads: str, seconds: float, rounds: int, tiny: bool, json
         ratio = min(best(times, p) for p in peers) / own if peers else math.nan
         ratios.append(ratio)
         rows.append({"cell": cell.label, "times": times, "to_best_peer": ratio, "to_floor": own / cell.floor()})
+        console.print(f"{cell.label}: {ratio:.2f}", style="dim")
         table.add_row(
             cell.label,
             *(f"{best(times, name) * 1e6:.1f}" for name in names),
@@ -103,10 +79,9 @@ def main(match: str, threads: str, seconds: float, rounds: int, tiny: bool, json
     if tiny:
         console.print(f"{len(chosen)} cells agree between {', '.join(names)}")
         return
-    console.print(table)
+    Console(width=max(console.width, 110)).print(table)
     if ratios and peers:
-        mean = math.exp(statistics.fmean(math.log(r) for r in ratios))
-        console.print(f"geometric mean over the best peer {mean:.2f}, lowest {min(ratios):.2f}")
+        console.print(f"geometric mean over the best peer {geometric_mean(ratios):.2f}, lowest {min(ratios):.2f}")
     if json_path:
         Path(json_path).write_text(json.dumps(rows, indent=1))
 

@@ -20,6 +20,7 @@
 #endif
 
 #define SPIN_NANOSECONDS 50000
+#define SPINS_BEFORE_PAUSE 128
 #define SPINS_BEFORE_YIELD 4096
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -43,7 +44,8 @@ static struct {
     int32_t sleeping;
     char apart2[60];
     int32_t running; /* workers that have not finished the current job */
-    char apart3[60];
+    int64_t asked;   /* when short work last wished for threads */
+    char apart3[48];
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static _Thread_local int thread_limit = 1;
@@ -69,7 +71,7 @@ static void wake_all(int32_t *word)
 #endif
 }
 
-static int64_t now(void)
+int64_t rn_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -79,14 +81,14 @@ static int64_t now(void)
 /* Wait for the word to change: spin for a while, then sleep. */
 static void wait_for_job(int32_t seen)
 {
-    int64_t start = now();
+    int64_t start = rn_now();
     do {
         for (int i = 0; i < 256; i++) {
             if (__atomic_load_n(&pool.epoch, __ATOMIC_ACQUIRE) != seen)
                 return;
             PAUSE();
         }
-    } while (now() - start < SPIN_NANOSECONDS);
+    } while (rn_now() - start < SPIN_NANOSECONDS);
     __atomic_add_fetch(&pool.sleeping, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&pool.epoch, __ATOMIC_SEQ_CST) == seen)
         sleep_while(&pool.epoch, seen);
@@ -192,7 +194,27 @@ int rn_thread_limit(void)
     return thread_limit;
 }
 
-void rn_parallel(rn_task task, void *argument, int n_threads)
+/* Whether short work gets threads: only those that are awake. If such work comes in quick succession they are woken
+ * for what follows. */
+static int awake(void)
+{
+    const int32_t sleeping = __atomic_load_n(&pool.sleeping, __ATOMIC_SEQ_CST);
+    if (pool.started && !sleeping)
+        return 1;
+    const int64_t time = rn_now(), before = pool.asked;
+    pool.asked = time;
+    if (time - before > SPIN_NANOSECONDS)
+        return 0;
+    if (!pool.started)
+        return 1;
+    pool.n_threads = 0; /* a job for nobody */
+    __atomic_store_n(&pool.running, pool.started, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&pool.epoch, 1, __ATOMIC_SEQ_CST);
+    wake_all(&pool.epoch);
+    return 0;
+}
+
+void rn_parallel(rn_task task, void *argument, int n_threads, int is_short)
 {
     if (n_threads > thread_limit)
         n_threads = thread_limit;
@@ -201,6 +223,11 @@ void rn_parallel(rn_task task, void *argument, int n_threads)
         n_threads = others > 1 ? n_threads / others : n_threads;
     }
     if (n_threads < 2 || pthread_mutex_trylock(&pool.mutex)) {
+        task(argument, 0, 1, NULL);
+        return;
+    }
+    if (__atomic_load_n(&pool.running, __ATOMIC_ACQUIRE) || (is_short && !awake())) {
+        pthread_mutex_unlock(&pool.mutex);
         task(argument, 0, 1, NULL);
         return;
     }
@@ -237,7 +264,9 @@ void rn_barrier(rn_barrier_state *barrier, int thread)
     __atomic_store_n(&barrier->of[thread].arrivals, arrivals, __ATOMIC_RELEASE);
     for (int i = 0; i < barrier->n_threads; i++)
         for (int spins = 0; (int32_t)(__atomic_load_n(&barrier->of[i].arrivals, __ATOMIC_ACQUIRE) - arrivals) < 0; spins++)
-            if (spins < SPINS_BEFORE_YIELD)
+            if (spins < SPINS_BEFORE_PAUSE)
+                continue;
+            else if (spins < SPINS_BEFORE_YIELD)
                 PAUSE();
             else if (thread && __atomic_load_n(&barrier->of[i].cpu, __ATOMIC_RELAXED) == current_cpu())
                 leave_cpu(current_cpu());

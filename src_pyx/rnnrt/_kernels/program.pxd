@@ -61,6 +61,7 @@ cdef class Executor:
     cdef int n_tensors, n_code, n_outside
     cdef public int threads  # how many threads kernels may use
     cdef readonly tuple output_specs  # (dtype, shape) of what run returns
+    cdef int64_t *nanoseconds  # of each instruction so far, while a profile is taken; otherwise NULL
     cdef Frame *frames  # of the inputs, then of the outputs
     cdef int n_inputs, n_outputs
     cdef object arrays, hosts, host_ids, shapes, arena

@@ -17,6 +17,7 @@ cnp.import_array()
 cdef extern from "pool.h" nogil:
     void rn_begin_run(int limit)
     void rn_end_run()
+    int64_t rn_now()
 
 cdef extern from "dispatch.h" nogil:
     int rn_isa_available(const char *isa)
@@ -191,6 +192,7 @@ cdef class Executor:
         free(self.outside)
         free(self.source)
         free(self.frames)
+        free(self.nanoseconds)
 
     cdef _bind_tensor(self, Py_ssize_t i, dtype, shape, place, what):
         cdef rn_tensor *tensor = self.tensors + i
@@ -255,6 +257,26 @@ cdef class Executor:
             self._refused(code, at)
         return outputs
 
+    def profile(self, list inputs, int runs):
+        """Run several times and take the time of each instruction.
+
+        Returns
+        -------
+        list of float or None
+            Mean seconds of each instruction; None where `run` gives None.
+        """
+        self.nanoseconds = <int64_t *>calloc(self.n_code + 1, sizeof(int64_t))
+        if not self.nanoseconds:
+            raise MemoryError("no memory for a profile")
+        try:
+            for _ in range(runs):
+                if self.run(inputs) is None:
+                    return None
+            return [self.nanoseconds[k] * 1e-9 / runs for k in range(self.n_code)]
+        finally:
+            free(self.nanoseconds)
+            self.nanoseconds = NULL
+
     cdef _bind_outside(self, Py_ssize_t k, cnp.ndarray array):
         cdef int32_t i = self.outside[k]
         self.tensors[i].data = cnp.PyArray_DATA(array)
@@ -268,10 +290,16 @@ cdef class Executor:
         cdef int32_t at = 0
         cdef Instruction *step
         cdef int code = RN_OK
+        cdef int32_t timed = -1
+        cdef int64_t start = 0
         cdef unsigned mode = rn_flush_denormals()
         rn_begin_run(self.threads)
         try:
             while at < self.n_code:
+                if self.nanoseconds:
+                    if timed >= 0:
+                        self.nanoseconds[timed] += rn_now() - start
+                    timed, start = at, rn_now()
                 step = self.code + at
                 if step.kind == KERNEL:
                     code = step.kernel(&step.call)
@@ -287,6 +315,8 @@ cdef class Executor:
                     at = at + 1 if (<uint8_t *>step.call.inputs[0].data)[0] else step.target
                 else:
                     at = step.target
+            if self.nanoseconds and timed >= 0:
+                self.nanoseconds[timed] += rn_now() - start
         finally:
             rn_end_run()
             rn_restore_float_mode(mode)

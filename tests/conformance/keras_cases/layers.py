@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.conformance.keras_cases.registry import KERAS2_ONLY, KERAS3_ONLY, add, case, chain, tokens
+from tests.conformance.keras_cases.registry import KERAS2_ONLY, KERAS3_ONLY, VOCABULARY, add, case, chain, tokens
 
 for _name in ("softmax", "relu", "relu6", "tanh", "sigmoid", "leaky_relu", "silu", "mish"):
     add(f"dense_{_name}", lambda k, name=_name: chain(k, (3, 4), k.layers.Dense(5, activation=name)),
@@ -35,6 +35,22 @@ def time_distributed_masked(k: Any) -> Any:
     x, e = tokens(k)
     y = k.layers.TimeDistributed(k.layers.Dense(3))(e)
     return k.Model(x, k.layers.LSTM(2)(y))
+
+
+@case
+def time_distributed_tokens(k: Any) -> Any:
+    """Keras 2 hands on the mask that the embedding gives each step; Keras 3 does not."""
+    g = k.layers
+    x = k.Input(shape=(4, 6), dtype="int32")
+    each = g.TimeDistributed(g.LSTM(3))(g.TimeDistributed(g.Embedding(VOCABULARY, 3, mask_zero=True))(x))
+    return k.Model(x, [each, g.GRU(2)(each)])
+
+
+@case
+def masked_rescaling(k: Any) -> Any:
+    """Keras 3 hands the mask on, Keras 2 does not."""
+    x, y = tokens(k)
+    return k.Model(x, k.layers.GRU(3)(k.layers.Rescaling(2.0, offset=0.5)(y)))
 
 
 @case

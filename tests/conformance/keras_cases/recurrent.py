@@ -154,6 +154,14 @@ def merged_masks(k: Any) -> Any:
 
 
 @case
+def no_mask_after_the_last_step(k: Any) -> Any:
+    """What gives its last step has no mask to hand on, and a softmax over units takes all of them."""
+    x, y = tokens(k)
+    g = k.layers
+    return k.Model(x, [g.Softmax()(g.LSTM(4)(y)), g.Softmax()(g.Bidirectional(g.GRU(3))(y))])
+
+
+@case
 def masked_products_and_extremes(k: Any) -> Any:
     x, e = tokens(k)
     y, f = tokens(k)

@@ -38,10 +38,10 @@ WITH_KERAS_2 = {
     "GRU_plain", "LSTM_return_sequences_go_backwards", "activation_is_a_layer", "bidirectional_GRU_sum",
     "bidirectional_of_two_kinds", "bidirectional_states", "conv_same_2_1_2", "encoder_decoder", "frozen_layers",
     "global_pools", "gru_and_dense_hard_sigmoid", "gru_reset_before", "half_masked_concatenate", "initial_state",
-    "masked_products_and_extremes", "output_of_a_nested_model", "zeros_for_masked_steps",
+    "masked_products_and_extremes", "masked_rescaling", "output_of_a_nested_model", "zeros_for_masked_steps",
     "lstm_recurrent_hard_sigmoid", "masked_LSTM_back", "masked_SimpleRNN_forth", "masked_with_initial_state",
-    "merged_masks", "nested", "nested_in_sequential", "shared_layers", "stacked_cells",
-    "stacked_cells_masked_backwards", "stateful", "time_distributed_masked",
+    "merged_masks", "nested", "nested_in_sequential", "no_mask_after_the_last_step", "shared_layers", "stacked_cells",
+    "stacked_cells_masked_backwards", "stateful", "time_distributed_masked", "time_distributed_tokens",
 }  # fmt: skip
 """Building models takes Keras 2 long; the cases in which it may differ from Keras 3. RNNRT_ALL_CASES=1 runs all."""
 

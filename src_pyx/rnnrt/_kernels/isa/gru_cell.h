@@ -15,6 +15,9 @@
 
 RN_INLINE VREAL TYPED(gru_mix)(VREAL z, VREAL new, VREAL old) { return new + z * (old - new); }
 
+/* The same with the reciprocal of z. */
+RN_INLINE VREAL TYPED(gru_mix_reciprocal)(VREAL z, VREAL new, VREAL old) { return new + (old - new) / z; }
+
 RN_INLINE const REAL *TYPED(gru_input)(const TYPED(run) *run, int64_t t, int64_t b, int64_t p)
 {
     return TYPED(xw_row)(run, t, b) + (p * 3 + 2) * LANES;
@@ -26,9 +29,9 @@ GRU_FINISH(gru_linear_finish)
     {
         if (TYPED(held)(run, t, b, p))
             continue;
-        const VREAL z = V(sigmoid)(V(load)(gates)), r = V(sigmoid)(V(load)(gates + LANES));
-        const VREAL new = V(tanh)(V(load)(TYPED(gru_input)(run, t, b, p)) + r * V(load)(gates + 2 * LANES));
-        TYPED(keep)(run, t, b, p, TYPED(gru_mix)(z, new, V(load)(run->h + at)));
+        const VREAL z = V(sigmoid_reciprocal)(V(load)(gates)), r = V(sigmoid_reciprocal)(V(load)(gates + LANES));
+        const VREAL new = V(tanh)(V(load)(TYPED(gru_input)(run, t, b, p)) + V(load)(gates + 2 * LANES) / r);
+        TYPED(keep)(run, t, b, p, TYPED(gru_mix_reciprocal)(z, new, V(load)(run->h + at)));
     }
 }
 
@@ -48,8 +51,8 @@ GRU_FINISH(gru_reset)
 {
     GRU_EACH_PANEL(2)
     {
-        V(store)(run->z + at, V(sigmoid)(V(load)(gates)));
-        V(store)(run->rh + at, V(sigmoid)(V(load)(gates + LANES)) * V(load)(run->h + at));
+        V(store)(run->z + at, V(sigmoid_reciprocal)(V(load)(gates)));
+        V(store)(run->rh + at, V(load)(run->h + at) / V(sigmoid_reciprocal)(V(load)(gates + LANES)));
     }
 }
 
@@ -67,7 +70,7 @@ GRU_FINISH(gru_finish)
     GRU_EACH_PANEL(1)
     if (!TYPED(held)(run, t, b, p)) {
         const VREAL new = V(tanh)(V(load)(gates));
-        TYPED(keep)(run, t, b, p, TYPED(gru_mix)(V(load)(run->z + at), new, V(load)(run->h + at)));
+        TYPED(keep)(run, t, b, p, TYPED(gru_mix_reciprocal)(V(load)(run->z + at), new, V(load)(run->h + at)));
     }
 }
 

@@ -14,11 +14,14 @@ static __attribute__((noinline)) void TYPED(lstm_finish)(const TYPED(run) *run, 
             if (TYPED(held)(run, t, b, p))
                 continue;
             REAL *c = run->c + b * run->hs + p * LANES;
-            const VREAL i = V(sigmoid)(V(load)(gates)), f = V(sigmoid)(V(load)(gates + 2 * LANES));
-            const VREAL o = V(sigmoid)(V(load)(gates + LANES));
-            const VREAL cell = f * V(load)(c) + i * V(tanh)(V(load)(gates + 3 * LANES));
+            VREAL gq, cq;
+            const VREAL i = V(sigmoid_reciprocal)(V(load)(gates)), o = V(sigmoid_reciprocal)(V(load)(gates + LANES));
+            const VREAL f = V(sigmoid_reciprocal)(V(load)(gates + 2 * LANES));
+            const VREAL gp = V(tanh_parts)(V(load)(gates + 3 * LANES), &gq);
+            const VREAL cell = V(load)(c) / f + gp / (i * gq);
             V(store)(c, cell);
-            TYPED(keep)(run, t, b, p, o * V(tanh)(cell));
+            const VREAL cp = V(tanh_parts)(cell, &cq);
+            TYPED(keep)(run, t, b, p, cp / (o * cq));
         }
 }
 

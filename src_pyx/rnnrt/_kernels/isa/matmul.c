@@ -5,6 +5,8 @@
 
 /* Floating point operations below which a second thread costs more than it saves. */
 #define THREAD_WORK 1e6
+/* ... and from where it is worth waking. */
+#define LONG_WORK 1e7
 
 #define RN_REAL_BITS 32
 #include "real.h"

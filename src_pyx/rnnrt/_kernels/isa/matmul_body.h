@@ -75,7 +75,7 @@ static int TYPED(matmul_packed)(const rn_call *call)
     job.init = call->in[2]->data;
     job.c = call->out[0]->data;
     const double work = 2.0 * job.rows * job.N * job.K;
-    rn_parallel(TYPED(product_task), &job, work > THREAD_WORK ? rn_thread_limit() : 1);
+    rn_parallel(TYPED(product_task), &job, work > THREAD_WORK ? rn_thread_limit() : 1, work < LONG_WORK);
     return RN_OK;
 }
 

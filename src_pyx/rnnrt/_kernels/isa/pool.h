@@ -19,9 +19,10 @@ typedef struct {
 
 typedef void (*rn_task)(void *argument, int thread, int n_threads, rn_barrier_state *barrier);
 
-/* Run task on up to n_threads threads; fewer when the pool is smaller, serves another caller, or the processor has
- * fewer. Results must not depend on how many: each output is computed by one thread in one order. */
-void rn_parallel(rn_task task, void *argument, int n_threads);
+/* Run task on up to n_threads threads; fewer when the pool is smaller or serves another caller. Short work, which would
+ * be done before a sleeping thread is awake, gets only threads that are awake. Results must not depend on how many:
+ * each output is computed by one thread in one order. */
+void rn_parallel(rn_task task, void *argument, int n_threads, int is_short);
 
 /* Around the kernels of one run: how many threads rn_parallel may use at most when this thread calls it (1 outside a
  * run). Callers that run at the same time share the processors between them. */
@@ -31,5 +32,8 @@ int rn_thread_limit(void);
 
 /* Wait until all threads of the task are here. */
 void rn_barrier(rn_barrier_state *barrier, int thread);
+
+/* Nanoseconds of a clock that only goes forward. */
+int64_t rn_now(void);
 
 #endif

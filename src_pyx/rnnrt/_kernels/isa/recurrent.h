@@ -9,7 +9,8 @@
  * in   X, W, R, bias (all three packed), sequence_lens, initial_h, initial_c, P (packed), mask
  * out  Y, Y_h, Y_c
  * ints layout, first direction is reverse, D, H, steps of a chunk, scratch bytes of a direction, zero_output_for_mask,
- *      variant, fast path (0: none), threads, how they share (enum rn_split), then activation codes per direction
+ *      variant, fast path (0: none), threads, how they share (enum rn_split), whether the call is too short to wake
+ *      threads for, then activation codes per direction
  * floats clip (0: none), then alpha and beta of each activation */
 #include "panel_tile.h"
 
@@ -18,7 +19,7 @@
 enum { IN_X, IN_W, IN_R, IN_BIAS, IN_LENGTHS, IN_H, IN_C, IN_P, IN_MASK };
 enum {
     INT_LAYOUT, INT_REVERSE, INT_D, INT_H, INT_CHUNK, INT_SCRATCH, INT_ZERO, INT_VARIANT, INT_FAST, INT_THREADS,
-    INT_SPLIT, INT_CODES
+    INT_SPLIT, INT_SHORT, INT_CODES
 };
 /* How threads share a call: a direction each, some rows each, or some panels each with a barrier after each stage.
  * rnnrt/plan/select.py chooses, with these numbers. */

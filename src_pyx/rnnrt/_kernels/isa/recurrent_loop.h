@@ -180,6 +180,7 @@ static int TYPED(recurrent)(const rn_call *call, const TYPED(cell) *cell)
         if (rn_length(lengths, b) < 0 || rn_length(lengths, b) > T)
             return RN_BAD_VALUE;
     if (B && call->ints[INT_H])
-        rn_parallel(TYPED(recurrent_task), &job, (int)call->ints[INT_THREADS]);
+        rn_parallel(TYPED(recurrent_task), &job, (int)call->ints[INT_THREADS],
+                    (int)call->ints[INT_SHORT]);
     return RN_OK;
 }

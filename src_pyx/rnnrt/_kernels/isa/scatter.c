@@ -165,3 +165,19 @@ RN_KERNEL(scatter_elements)
     }
     return RN_OK;
 }
+
+/* IN x, first elements of runs (int64, checked at plan time), updates; ints: elements of a run. OUT x with the runs
+ * replaced by the updates. */
+RN_KERNEL(scatter_runs)
+{
+    const rn_tensor *x = call->in[0], *starts = call->in[1], *updates = call->in[2], *y = call->out[0];
+    const int64_t size = rn_item_size(x->dtype), bytes = call->ints[0] * size;
+    if (!size)
+        return RN_BAD_DTYPE;
+    memcpy(y->data, x->data, (size_t)(x->size * size));
+    const int64_t *start = starts->data;
+    const char *from = updates->data;
+    for (int64_t k = 0; k < starts->size; k++, from += bytes)
+        memcpy((char *)y->data + start[k] * size, from, (size_t)bytes);
+    return RN_OK;
+}

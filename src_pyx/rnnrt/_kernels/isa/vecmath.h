@@ -8,11 +8,6 @@
 
 #include "vec.h"
 
-/* min and max that keep a NaN of the first operand */
-RN_INLINE vf32 vf32_min(vf32 a, vf32 b) { return vf32_select(a > b, b, a); }
-RN_INLINE vf32 vf32_max(vf32 a, vf32 b) { return vf32_select(a < b, b, a); }
-RN_INLINE vf64 vf64_min(vf64 a, vf64 b) { return vf64_select(a > b, b, a); }
-RN_INLINE vf64 vf64_max(vf64 a, vf64 b) { return vf64_select(a < b, b, a); }
 RN_INLINE vf32 vf32_abs(vf32 a) { return (vf32)((vi32)a & 0x7fffffff); }
 RN_INLINE vf64 vf64_abs(vf64 a) { return (vf64)((vi64)a & 0x7fffffffffffffffLL); }
 RN_INLINE vf32 vf32_with_sign(vf32 magnitude, vf32 sign)
@@ -23,31 +18,44 @@ RN_INLINE vf32 vf32_with_sign(vf32 magnitude, vf32 sign)
 /* 2^n for -126 <= n <= 127 */
 RN_INLINE vf32 vf32_pow2(vi32 n) { return (vf32)((n + 127) << 23); }
 
-/* x = n ln2 + r; gives n and (exp(r) - 1) for x in [-104, 89] */
-RN_INLINE vf32 vf32_exp_reduce(vf32 x, vi32 *n)
+/* x = k ln2 + r, k an integer; gives k and exp(r) - 1 for x in [-104, 89] */
+RN_INLINE vf32 vf32_exp_parts(vf32 x, vf32 *k)
 {
     const vf32 magic = vf32_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    const vf32 shifted = x * 1.44269504f + magic;
-    const vf32 k = shifted - magic;
-    *n = (vi32)shifted - (vi32)magic;
-    const vf32 r = (x - k * 0.693359375f) - k * -2.12194440e-4f;
+    *k = x * 1.44269504f + magic - magic;
+    const vf32 r = (x - *k * 0.693359375f) - *k * -2.12194440e-4f;
     const vf32 p = (((r * 0.00139012898f + 0.00836314447f) * r + 0.0416668542f) * r + 0.166665778f) * r + 0.5f;
     return r * r * p + r;
 }
 
+/* y 2^k for -126 <= k <= 127 */
+RN_INLINE vf32 vf32_scale(vf32 y, vf32 k)
+{
+#if defined(__AVX512F__)
+    return (vf32)_mm512_scalef_ps((__m512)y, (__m512)k);
+#else
+    const vf32 magic = vf32_set(12582912.0f + 127.0f);
+    return y * (vf32)((vi32)(k + magic) << 23);
+#endif
+}
+
 RN_INLINE vf32 vf32_exp(vf32 x)
 {
-    vi32 n;
-    const vf32 y = vf32_exp_reduce(vf32_min(vf32_max(x, vf32_set(-104.0f)), vf32_set(89.0f)), &n) + 1.0f;
-    const vi32 half = n >> 1; /* in two steps, so that neither factor leaves the range */
+    vf32 k;
+    const vf32 y = vf32_exp_parts(vf32_min(vf32_max(x, vf32_set(-104.0f)), vf32_set(89.0f)), &k) + 1.0f;
+#if defined(__AVX512F__)
+    return vf32_scale(y, k);
+#else
+    const vi32 n = __builtin_convertvector(k, vi32), half = n >> 1; /* twice, so that neither factor leaves the range */
     return y * vf32_pow2(half) * vf32_pow2(n - half);
+#endif
 }
 
 RN_INLINE vf32 vf32_expm1(vf32 x)
 {
-    vi32 n;
-    const vf32 y = vf32_exp_reduce(vf32_min(vf32_max(x, vf32_set(-40.0f)), vf32_set(89.0f)), &n);
-    const vf32 scale = vf32_pow2(n - 1);
+    vf32 k;
+    const vf32 y = vf32_exp_parts(vf32_min(vf32_max(x, vf32_set(-40.0f)), vf32_set(89.0f)), &k);
+    const vf32 scale = vf32_scale(vf32_set(1), k - 1);
     const vf32 r = (y * scale + (scale - 0.5f)) * 2.0f;
     return vf32_select(x == 0.0f, x, r);
 }
@@ -84,16 +92,32 @@ RN_INLINE vf32 vf32_log1p(vf32 x)
     return vf32_select((u == 1.0f) | (x == INFINITY), x, vf32_select(u <= 0.0f, vf32_log(u), y));
 }
 
-RN_INLINE vf32 vf32_tanh(vf32 x)
+/* tanh as a fraction p / q with q >= 1 and |p| <= q, so that a product of gates needs one division */
+RN_INLINE vf32 vf32_tanh_parts(vf32 x, vf32 *q)
 {
     const vf32 c = vf32_min(vf32_max(x, vf32_set(-9.02f)), vf32_set(9.02f));
     const vf32 t = c * c;
     const vf32 p = (((t * 1.33177327e-08f + 2.05824363e-05f) * t + 0.0034939677f) * t + 0.133796602f) * t + 1.0f;
-    const vf32 q = (((t * 7.76144816e-07f + 0.000328298571f) * t + 0.0258708149f) * t + 0.467129767f) * t + 1.0f;
-    return vf32_min(vf32_max(c * p / q, vf32_set(-1.0f)), vf32_set(1.0f));
+    *q = (((t * 7.76144816e-07f + 0.000328298571f) * t + 0.0258708149f) * t + 0.467129767f) * t + 1.0f;
+    return vf32_min(vf32_max(c * p, -*q), *q);
 }
 
-RN_INLINE vf32 vf32_sigmoid(vf32 x) { return 1.0f / (1.0f + vf32_exp(-x)); }
+RN_INLINE vf32 vf32_tanh(vf32 x)
+{
+    vf32 q;
+    const vf32 p = vf32_tanh_parts(x, &q);
+    return p / q;
+}
+
+/* 1 + exp(-x), the reciprocal of the sigmoid; the clamp lets one factor scale, and what it cuts off is flushed anyway */
+RN_INLINE vf32 vf32_sigmoid_reciprocal(vf32 x)
+{
+    vf32 k;
+    const vf32 y = vf32_exp_parts(vf32_min(vf32_max(-x, vf32_set(-87.0f)), vf32_set(88.3f)), &k) + 1.0f;
+    return 1.0f + vf32_scale(y, k);
+}
+
+RN_INLINE vf32 vf32_sigmoid(vf32 x) { return 1.0f / vf32_sigmoid_reciprocal(x); }
 
 RN_INLINE vf32 vf32_erf(vf32 x)
 {
@@ -141,6 +165,12 @@ RN_LANES(vf64, vf64_ceil, double, F64_LANES, ceil(v))
 RN_LANES(vf32, vf32_round, float, F32_LANES, rintf(v)) /* half to even */
 RN_LANES(vf64, vf64_round, double, F64_LANES, rint(v))
 
-RN_INLINE vf64 vf64_sigmoid(vf64 x) { return 1.0 / (1.0 + vf64_exp(-x)); }
+RN_INLINE vf64 vf64_sigmoid_reciprocal(vf64 x) { return 1.0 + vf64_exp(-x); }
+RN_INLINE vf64 vf64_sigmoid(vf64 x) { return 1.0 / vf64_sigmoid_reciprocal(x); }
+RN_INLINE vf64 vf64_tanh_parts(vf64 x, vf64 *q)
+{
+    *q = vf64_set(1);
+    return vf64_tanh(x);
+}
 
 #endif
