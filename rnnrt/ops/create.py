@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import Operator, TensorSpec, register
+from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present
 from rnnrt.ops.cast import CAST_TARGETS
 from rnnrt.ops.shape import INT64, constant_ints, ints
@@ -141,6 +141,13 @@ class EyeLike(Operator):
         rows, columns = x.shape
         return [np.eye(rows, columns, k=cls.attr(node, "k"), dtype=x.dtype if code is None else CAST_TARGETS[code])]
 
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        rows, columns = outputs[0].known_shape
+        return [KernelCall("identity", (np.eye(rows, columns, k=cls.attr(node, "k"), dtype=outputs[0].dtype),))]
+
 
 @register
 class OneHot(Operator):
@@ -169,3 +176,13 @@ class OneHot(Operator):
             raise ShapeError(f"{node.label()}: the depth is {count}, which is negative")
         wanted = np.where(indices < 0, indices + count, indices)[..., None] == np.arange(count)
         return [np.moveaxis(np.where(wanted, values[1], values[0]), -1, cls.attr(node, "axis"))]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        indices, values = present(node, inputs), present(node, inputs, 2)
+        axis = cls.attr(node, "axis") % len(outputs[0].known_shape)
+        if indices.dtype not in (np.int32, np.int64) or values.known_shape != (2,):
+            return None
+        return [KernelCall("one_hot", (0, 2), ints=(axis,))]

@@ -290,3 +290,12 @@ class Trilu(Operator):
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         k = 0 if given(inputs, 1) is None else int(np.asarray(inputs[1]).ravel()[0])
         return [(np.triu if cls.attr(node, "upper") else np.tril)(np.asarray(inputs[0]), k)]
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        k = constant_ints(inputs, 1) if given(inputs, 1) is not None else [0]
+        if k is None or len(outputs[0].known_shape) < 2:
+            return None
+        return [KernelCall("triangle", (0,), ints=(int(bool(cls.attr(node, "upper"))), k[0]))]

@@ -173,7 +173,7 @@ class LayerNormalization(Operator):
         x, scale, bias = (*inputs, None)[:3]
         assert x is not None and scale is not None
         row = x.known_shape[normalise_axis(node, cls.attr(node, "axis"), len(x.known_shape)) :]
-        whole = all(s.known_shape == row for s in (scale, bias) if s is not None)
+        whole = all(s.known_shape == row and s.dtype == x.dtype for s in (scale, bias) if s is not None)
         if x.dtype not in _NATIVE or not whole or not node.outputs[0]:
             return None
         operands = (0, 1, None if bias is None else 2)
@@ -220,9 +220,11 @@ class InstanceNormalization(Operator):
     def lower(
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
-        x = present(node, inputs)
+        x, scale, bias = (present(node, inputs, k) for k in range(3))
         groups = node.attrs.get("num_groups", x.known_shape[1])
-        if x.dtype not in _NATIVE or groups < 1 or x.known_shape[1] % groups:
+        if x.dtype not in _NATIVE or not scale.dtype == bias.dtype == x.dtype:
+            return None
+        if groups < 1 or x.known_shape[1] % groups:
             return None
         return [KernelCall("group_norm", (0, 1, 2), ints=(groups,), floats=(float(cls.attr(node, "epsilon")),))]
 

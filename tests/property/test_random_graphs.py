@@ -98,6 +98,21 @@ class Builder:
             kept = (*shape[:axis], 1, *shape[axis + 1 :])
             self.emit("ReduceSum", [x, self.constant(np.array([axis]))], [kept], keepdims=1)
 
+    def add_along(self, x: str, shape: Shape) -> None:
+        if shape:
+            axis = self.rng.randrange(len(shape))
+            if self.rng.random() < 0.5:
+                self.emit("Softmax", [x], [shape], axis=axis)
+            else:
+                self.emit("CumSum", [x, self.constant(np.array(axis))], [shape], reverse=self.rng.randrange(2))
+
+    def add_nothing(self, x: str, shape: Shape) -> None:
+        """Nodes that hand their input on."""
+        if self.rng.random() < 0.5:
+            self.emit("Cast", [x], [shape], to=1)
+        else:
+            self.emit("Pow", [x, self.constant(np.float32(1))], [shape])
+
     def add_choice(self, x: str, shape: Shape) -> None:
         """An If over outer values; a branch may hand one through, or a constant."""
         bodies = []

@@ -114,6 +114,25 @@ def test_an_index_out_of_range_is_an_error(isa: str, bad: int) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+def test_one_hot(isa: str, dtype: type, axis: int) -> None:
+    for indices in (np.array([[1, -1, 3], [9, -9, 0]]), np.array([[-4, 4]], np.int32), np.zeros((2, 0), np.int64)):
+        check(isa, "OneHot", [indices, np.array(4), np.array([0, 1], dtype)], [1], axis=axis)
+    check(isa, "OneHot", [np.array([0, 1]), np.array(0), np.array([3, 4], dtype)], [1])
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("upper", [0, 1])
+@pytest.mark.parametrize("shape", [(4, 4), (2, 3, 7), (5, 2), (1, 1), (0, 3), (3, 0)])
+def test_triangles(isa: str, upper: int, shape: tuple[int, ...]) -> None:
+    x = np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(shape)
+    for k in range(-8, 9):
+        check(isa, "Trilu", [x, np.array(k)], [1], upper=upper)
+    check(isa, "Trilu", [x], upper=upper)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_constant_indices(isa: str, data: st.DataObject) -> None:

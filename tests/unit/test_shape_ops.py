@@ -91,6 +91,9 @@ NATIVE = frozenset(
         "ScatterElements",
         "ScatterND",
         "ReverseSequence",
+        "OneHot",
+        "Trilu",
+        "EyeLike",
     ]
 )
 

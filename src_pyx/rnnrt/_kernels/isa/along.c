@@ -1,5 +1,6 @@
 /* Walks along one axis: largest and smallest places, running sums, sequences backwards, the k best. */
 #include "copy.h"
+#include "index.h"
 
 /* x as (outer, n, inner) around its axis. */
 typedef struct {
@@ -128,12 +129,12 @@ RN_KERNEL(reverse_sequence)
     const int time_first = (int)call->ints[0];
     const int64_t steps = x->shape[time_first ? 0 : 1], batch = x->shape[time_first ? 1 : 0];
     int64_t item = rn_item_size(x->dtype);
-    if (!item || (lengths->dtype != RN_I64 && lengths->dtype != RN_I32))
+    if (!item || !rn_holds_indices(lengths))
         return RN_BAD_DTYPE;
     for (int d = 2; d < x->ndim; d++)
         item *= x->shape[d];
     for (int64_t b = 0; b < batch; b++) {
-        const int64_t n = lengths->dtype == RN_I64 ? ((int64_t *)lengths->data)[b] : ((int32_t *)lengths->data)[b];
+        const int64_t n = rn_index_at(lengths, b);
         if (n < 0 || n > steps)
             return RN_BAD_VALUE;
         for (int64_t t = 0; t < steps && item; t++) {

@@ -1,16 +1,12 @@
 /* Picking and putting elements and slices by index. An index out of range stops the run. */
 #include "copy.h"
+#include "index.h"
 
 enum { PUT, ADD, MUL, MAX, MIN };
 
-static inline int64_t index_at(const rn_tensor *indices, int64_t i)
-{
-    return indices->dtype == RN_I64 ? ((const int64_t *)indices->data)[i] : ((const int32_t *)indices->data)[i];
-}
-
 static inline int takes(const rn_tensor *x, const rn_tensor *indices)
 {
-    return rn_item_size(x->dtype) && (indices->dtype == RN_I64 || indices->dtype == RN_I32);
+    return rn_item_size(x->dtype) && rn_holds_indices(indices);
 }
 
 /* n elements of `to` with those of `from`; max and min give NaN when either is NaN. Integers wrap. */
@@ -58,7 +54,7 @@ static inline int64_t slice_at(const rn_tensor *indices, int64_t t, int64_t dept
     int64_t at = 0;
     for (int64_t k = 0; k < depth; k++) {
         const int64_t extent = x->shape[first + k];
-        int64_t index = index_at(indices, t * depth + k);
+        int64_t index = rn_index_at(indices, t * depth + k);
         if (index < -extent || index >= extent)
             return -1;
         at += (index + (index < 0 ? extent : 0)) * strides[first + k];
@@ -120,7 +116,7 @@ static inline int64_t element_at(const rn_tensor *indices, int64_t i, const rn_t
                                  const int64_t *strides)
 {
     const int64_t extent = x->shape[axis];
-    int64_t index = index_at(indices, i), at = 0;
+    int64_t index = rn_index_at(indices, i), at = 0;
     if (index < -extent || index >= extent)
         return -1;
     for (int d = x->ndim - 1; d >= 0; d--) {

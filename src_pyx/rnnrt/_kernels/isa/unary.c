@@ -118,18 +118,15 @@ RN_KERNEL(unary)
 }
 
 /* NaN in the array or in a bound gives NaN. */
-#define CLIP(type)                                                                                                     \
+#define CLIP(type, lowest, highest)                                                                                    \
     {                                                                                                                  \
-        const type *in = x->data, *low = call->in[1] ? call->in[1]->data : NULL;                                       \
-        const type *high = call->n_in > 2 && call->in[2] ? call->in[2]->data : NULL;                                   \
+        const type low = call->in[1] ? *(const type *)call->in[1]->data : lowest;                                      \
+        const type high = call->in[2] ? *(const type *)call->in[2]->data : highest;                                    \
+        const type *in = x->data;                                                                                      \
         type *out = y->data;                                                                                           \
         for (int64_t i = 0; i < y->size; i++) {                                                                        \
-            type v = in[i];                                                                                            \
-            if (low)                                                                                                   \
-                v = v >= *low || v != v ? v : *low;                                                                    \
-            if (high)                                                                                                  \
-                v = v <= *high || v != v ? v : *high;                                                                  \
-            out[i] = v;                                                                                                \
+            const type v = in[i] < low || low != low ? low : in[i];                                                    \
+            out[i] = v > high || high != high ? high : v;                                                              \
         }                                                                                                              \
         return RN_OK;                                                                                                  \
     }
@@ -139,10 +136,10 @@ RN_KERNEL(clip)
 {
     const rn_tensor *x = call->in[0], *y = call->out[0];
     switch (x->dtype) {
-    case RN_F32: CLIP(float)
-    case RN_F64: CLIP(double)
-    case RN_I32: CLIP(int32_t)
-    case RN_I64: CLIP(int64_t)
+    case RN_F32: CLIP(float, -INFINITY, INFINITY)
+    case RN_F64: CLIP(double, -INFINITY, INFINITY)
+    case RN_I32: CLIP(int32_t, INT32_MIN, INT32_MAX)
+    case RN_I64: CLIP(int64_t, INT64_MIN, INT64_MAX)
     }
     return RN_BAD_DTYPE;
 }
