@@ -46,7 +46,7 @@ static struct {
     int32_t sleeping;
     char apart2[60];
     int32_t running; /* workers that have not finished the current job */
-    int64_t asked;   /* when short work last wished for threads */
+    int64_t short_done; /* when short work last ended */
     int64_t shy_until;
     char apart3[40];
     int32_t disturbed; /* how often a thread of the current job was missed at a barrier */
@@ -206,9 +206,7 @@ static int awake(void)
     const int32_t sleeping = __atomic_load_n(&pool.sleeping, __ATOMIC_SEQ_CST);
     if (pool.started && !sleeping)
         return 1;
-    const int64_t time = rn_now(), before = pool.asked;
-    pool.asked = time;
-    if (time - before > SPIN_NANOSECONDS)
+    if (rn_now() - __atomic_load_n(&pool.short_done, __ATOMIC_RELAXED) > SPIN_NANOSECONDS)
         return 0;
     if (!pool.started)
         return 1;
@@ -247,6 +245,8 @@ void rn_parallel(rn_task task, void *argument, int n_threads, int is_short)
     if (__atomic_load_n(&pool.running, __ATOMIC_ACQUIRE) || shy() || (is_short && !awake())) {
         pthread_mutex_unlock(&pool.mutex);
         task(argument, 0, 1, NULL);
+        if (is_short)
+            __atomic_store_n(&pool.short_done, rn_now(), __ATOMIC_RELAXED);
         return;
     }
     if (pool.started < n_threads - 1)
