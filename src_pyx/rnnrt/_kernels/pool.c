@@ -22,7 +22,10 @@
 #define SPIN_NANOSECONDS 50000
 #define SPINS_BEFORE_PAUSE 128
 #define SPINS_BEFORE_YIELD 4096
-#define SHY_NANOSECONDS 20000000
+/* After a call that no thread was awake for: short work lasts longer than the usual moment. */
+#define LONG_SPIN_NANOSECONDS 150000
+#define SHY_NANOSECONDS 1000000
+#define MOST_SHY_NANOSECONDS 16000000
 #define DISTURBANCES 3
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -47,8 +50,8 @@ static struct {
     char apart2[60];
     int32_t running; /* workers that have not finished the current job */
     int64_t short_done; /* when short work last ended */
-    int64_t shy_until;
-    char apart3[40];
+    int64_t shy_until, shy_next; /* until when jobs run alone, and for how long after the next disturbance */
+    char apart3[32];
     int32_t disturbed; /* how often a thread of the current job was missed at a barrier */
     char apart4[60];
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -84,7 +87,7 @@ int64_t rn_now(void)
 }
 
 /* Wait for the word to change: spin for a while, then sleep. */
-static void wait_for_job(int32_t seen)
+static void wait_for_job(int32_t seen, int64_t spin)
 {
     int64_t start = rn_now();
     do {
@@ -93,7 +96,7 @@ static void wait_for_job(int32_t seen)
                 return;
             PAUSE();
         }
-    } while (rn_now() - start < SPIN_NANOSECONDS);
+    } while (rn_now() - start < spin);
     __atomic_add_fetch(&pool.sleeping, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&pool.epoch, __ATOMIC_SEQ_CST) == seen)
         sleep_while(&pool.epoch, seen);
@@ -130,10 +133,12 @@ static void *worker(void *start)
 {
     int id = (int)((intptr_t)start & 255);
     int32_t seen = (int32_t)((intptr_t)start >> 8);
+    int64_t spin = SPIN_NANOSECONDS;
     rn_flush_denormals();
     for (;;) {
-        wait_for_job(seen);
+        wait_for_job(seen, spin);
         seen = __atomic_load_n(&pool.epoch, __ATOMIC_ACQUIRE);
+        spin = pool.n_threads ? SPIN_NANOSECONDS : LONG_SPIN_NANOSECONDS;
         if (id < pool.n_threads) {
             if (pool.cpu == current_cpu())
                 leave_cpu(pool.cpu);
@@ -273,8 +278,13 @@ void rn_parallel(rn_task task, void *argument, int n_threads, int is_short)
             PAUSE();
         else
             sched_yield();
-    if (pool.disturbed > DISTURBANCES)
-        pool.shy_until = rn_now() + SHY_NANOSECONDS;
+    if (pool.disturbed > DISTURBANCES) {
+        pool.shy_next = pool.shy_next ? pool.shy_next : SHY_NANOSECONDS;
+        pool.shy_until = rn_now() + pool.shy_next;
+        pool.shy_next = 2 * pool.shy_next < MOST_SHY_NANOSECONDS ? 2 * pool.shy_next : MOST_SHY_NANOSECONDS;
+    } else {
+        pool.shy_next = 0;
+    }
     pthread_mutex_unlock(&pool.mutex);
 }
 
