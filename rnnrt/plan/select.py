@@ -6,6 +6,7 @@ measures them.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from enum import IntEnum
@@ -26,8 +27,11 @@ START = 3000.0
 SHORT = 250_000.0
 """Cycles of work below which only threads that are awake help: waking one takes longer than it saves."""
 
-TILE_EFFICIENCY = {1: 0.6, 2: 0.8, 3: 0.9}
-"""Share of the multiply-add peak that a tile of few rows reaches; more rows reach 0.95."""
+TILE_EFFICIENCY = (0.6, 0.8, 0.9, 0.95)
+"""Share of the multiply-add peak that a tile of 1, 2, 3, and of more rows reaches."""
+
+TILE_ACCUMULATORS = {64: 24, 32: 12, 16: 12}
+"""Accumulators of a register tile by the width of a register, as in isa/panel_tile.h."""
 
 
 class Split(IntEnum):
@@ -72,14 +76,26 @@ def _cache_sizes() -> tuple[int, int]:
     return size("SC_LEVEL1_DCACHE_SIZE", 32 << 10), size("SC_LEVEL2_CACHE_SIZE", 1 << 20)
 
 
+def _efficiency(rows: float) -> float:
+    """Of tiles with so many rows in the mean: between those of whole numbers."""
+    below = min(max(int(rows), 1), len(TILE_EFFICIENCY))
+    above = min(below + 1, len(TILE_EFFICIENCY))
+    share = min(max(rows - below, 0.0), 1.0)
+    return TILE_EFFICIENCY[below - 1] * (1 - share) + TILE_EFFICIENCY[above - 1] * share
+
+
 def _product(work: RecurrentWork, rows: float, depth: int, panels: int, resident: int) -> float:
-    """Cycles of rows x depth times `panels` panels, the weights read once; `resident`: bytes that share their cache."""
+    """Cycles of rows x depth times `panels` panels; `resident`: bytes of weights that share their cache."""
     nbytes = panels * work.gates * work.vector_bytes * depth
     first, second = _cache_sizes()
     rate = L1_RATE if resident <= first else L2_RATE if resident <= second else L3_RATE
+    most = 6 if work.gates < 3 else TILE_ACCUMULATORS[work.vector_bytes] // work.gates
+    tiles = math.ceil(rows / most)
     lanes = work.vector_bytes / work.itemsize
-    peak = FMA_PER_CYCLE[work.vector_bytes] * 4 / work.itemsize * TILE_EFFICIENCY.get(int(rows), 0.95)
-    return max(rows * depth * panels * work.gates * lanes / peak, nbytes / rate)
+    efficiency = _efficiency(rows / tiles)
+    peak = FMA_PER_CYCLE[work.vector_bytes] * 4 / work.itemsize * efficiency
+    streams = nbytes / rate + (tiles - 1) * nbytes / max(rate, L2_RATE)  # each further tile finds them in L2
+    return max(rows * depth * panels * work.gates * lanes / peak, streams)
 
 
 def _direction(work: RecurrentWork, rows: float, panels: int) -> float:

@@ -89,5 +89,7 @@ def test_the_cost_model_shares_what_is_worth_it() -> None:
     assert choose_split(work(hidden_size=256), 2) == (2, Split.PANELS, False)
     assert choose_split(work(hidden_size=256, seq_len=1), 2) == (2, Split.PANELS, True)
     assert choose_split(work(hidden_size=256, batch_size=64), 2) == (2, Split.ROWS, False)
+    narrow = work(hidden_size=256, batch_size=8, vector_bytes=32)  # four rows each would be two tiles of two
+    assert choose_split(narrow, 2) == (2, Split.PANELS, False)
     assert choose_split(work(directions=2), 2) == (2, Split.DIRECTIONS, False)
     assert choose_split(work(hidden_size=512, batch_size=64), 8)[0] == 8
