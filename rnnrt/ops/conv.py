@@ -47,12 +47,20 @@ class _Convolution(Operator):
             raise ShapeError(f"{node.label()}: B has shape {b.shape}, Y has {channels} channels")
 
     @classmethod
-    def constants(cls, inputs: Sequence[TensorSpec | None]) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """W and B when both are constant, or None."""
-        w, b = (*inputs[1:], None)[:2]
-        if w is None or w.value is None or (b is not None and b.value is None):
+    def as_convolution(cls, node: Node, x: TensorSpec, w: np.ndarray) -> tuple[str, np.ndarray, list[Axis]]:
+        """How the weights of a plain convolution come from W, under which name they are packed, and its axes."""
+        raise NotImplementedError(cls.name)  # abstract
+
+    @classmethod
+    def lower(
+        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
+    ) -> Sequence[KernelCall] | None:
+        x, w, b = (*inputs, None)[:3]
+        if x is None or w is None or w.value is None or (b is not None and b.value is None):
             return None
-        return w.value, None if b is None else b.value
+        layout, weights, axes = cls.as_convolution(node, x, w.value)
+        bias = None if b is None else b.value
+        return convolution(ctx, x, outputs[0], w.value, layout, weights, bias, cls.attr(node, "group"), axes)
 
 
 @register
@@ -90,20 +98,11 @@ class Conv(_Convolution):
         return [y if b is None else y + b.reshape((1, -1) + (1,) * rank)]
 
     @classmethod
-    def lower(
-        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
-    ) -> Sequence[KernelCall] | None:
-        x, constants = present(node, inputs), cls.constants(inputs)
-        if constants is None:
-            return None
-        w, b = constants
+    def as_convolution(cls, node: Node, x: TensorSpec, w: np.ndarray) -> tuple[str, np.ndarray, list[Axis]]:
         window = Window.of(node, w.shape[2:])
         pads = window.padding(x.known_shape[2:])
-        axes = [
-            Axis(k, s, d, before)
-            for k, s, d, (before, _) in zip(window.kernel, window.strides, window.dilations, pads, strict=True)
-        ]
-        return convolution(ctx, x, outputs[0], w, "conv", w, b, cls.attr(node, "group"), axes)
+        axes = zip(window.kernel, window.strides, window.dilations, pads, strict=True)
+        return "conv", w, [Axis(k, s, d, before) for k, s, d, (before, _) in axes]
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
@@ -182,25 +181,14 @@ class ConvTranspose(_Convolution):
         return [np.ascontiguousarray(y if b is None else y + b.reshape((1, -1) + (1,) * len(goal)))]
 
     @classmethod
-    def lower(
-        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
-    ) -> Sequence[KernelCall] | None:
-        """As a convolution of the mirrored kernel with X's elements spread out by the strides."""
-        x, constants = present(node, inputs), cls.constants(inputs)
-        if constants is None:
-            return None
-        w, b = constants
+    def as_convolution(cls, node: Node, x: TensorSpec, w: np.ndarray) -> tuple[str, np.ndarray, list[Axis]]:
+        """The kernel is mirrored, and X's elements lie apart by the strides."""
         group, window = cls.attr(node, "group"), Window.of(node, w.shape[2:])
         _, cuts = cls._extents(node, window, x.known_shape[2:])
         parts = w.reshape(group, w.shape[0] // group, *w.shape[1:]).swapaxes(1, 2)
         mirrored = np.flip(parts.reshape(-1, w.shape[0] // group, *w.shape[2:]), tuple(range(2, w.ndim)))
-        axes = [
-            Axis(k, 1, d, span - 1 - before, s)
-            for k, s, d, span, (before, _) in zip(
-                window.kernel, window.strides, window.dilations, window.spans, cuts, strict=True
-            )
-        ]
-        return convolution(ctx, x, outputs[0], w, "mirrored", mirrored, b, group, axes)
+        axes = zip(window.kernel, window.dilations, window.spans, cuts, window.strides, strict=True)
+        return "mirrored", mirrored, [Axis(k, 1, d, span - 1 - before, s) for k, d, span, (before, _), s in axes]
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
