@@ -63,15 +63,21 @@ class Model:
         ndarray or tuple of ndarray
             One array for a model with one output.
         """
+        if kwargs or len(args) != len(self.inputs):
+            results = self.run(None, self._named(args, kwargs))
+        else:
+            results = self._session.run(list(args))
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         if len(args) > len(self.inputs):
             raise ShapeError(f"the model takes {len(self.inputs)} inputs, got {len(args)}")
-        feeds = dict(zip((info.name for info in self.inputs), args, strict=False))
+        feeds = dict(zip(self._input_names, args, strict=False))
         for name, value in kwargs.items():
             if name in feeds:
                 raise ShapeError(f"input {name!r} was given twice")
             feeds[name] = value
-        results = self.run(None, feeds)
-        return results[0] if len(results) == 1 else tuple(results)
+        return feeds
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[np.ndarray]:
         """Onnxruntime's calling convention.
