@@ -183,7 +183,7 @@ def test_bench_prints_figures(converted: Path) -> None:
 def test_bench_shows_where_the_time_goes(converted: Path) -> None:
     rows = figures("bench", converted, "--seconds", 0.02, "--nodes")["nodes"]
     assert sum("LSTM node" in row["node"] for row in rows) == 2
-    assert all(row["us"] > 0 for row in rows)
+    assert all(row["us"] >= 0 for row in rows)
     assert "LSTM node" in call("bench", converted, "--seconds", 0.02, "--nodes").output
 
 

@@ -51,6 +51,15 @@ def test_a_fallback_that_raises_leaves_the_executor_usable():
     assert executor.run([np.array([1, 2], F32)])[0].tolist() == [2, 3]
 
 
+def test_a_run_inside_a_run():
+    tensors = [(F32, (2,), "input", 0), (F32, (2,), "output", 0)]
+    inner = program.Executor("base", tensors, [kernel("identity", [0], [1])], 0, TWO, TWO)
+    outer = program.Executor("base", tensors, [host(lambda a: [inner.run([a[0] * 2])[0] + 1], [0], [1])], 0, TWO, TWO)
+    inner.threads = outer.threads = 2
+    for _ in range(3):
+        assert outer.run([np.array([1, 2], F32)])[0].tolist() == [3, 5]
+
+
 def test_a_fallback_of_a_wrong_shape_is_refused():
     tensors = [(F32, (2,), "input", 0), (F32, (2,), "output", 0)]
     executor = program.Executor("base", tensors, [host(lambda a: [a[0][:1]], [0], [1])], 0, TWO, TWO)

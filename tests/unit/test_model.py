@@ -227,6 +227,6 @@ def test_a_profile_names_every_instruction():
     rows = model.profile(X, SHIFT, runs=3)
     nodes = [label for label, _, _ in rows]
     assert nodes == [info.label for info in model.describe({"x": X.shape, "shift": SHIFT.shape})]
-    assert all(kernel != "numpy" and seconds > 0 for _, kernel, seconds in rows)
+    assert all(kernel != "numpy" and seconds >= 0 for _, kernel, seconds in rows)
     with pytest.raises(ShapeError, match="2 inputs, got 1"):
         model.profile(X)

@@ -185,18 +185,20 @@ static void start_threads(int wanted)
     }
 }
 
-void rn_begin_run(int limit)
+int rn_begin_run(int limit)
 {
+    const int before = thread_limit;
     thread_limit = limit < 1 ? 1 : limit > RN_MAX_THREADS ? RN_MAX_THREADS : limit;
     if (thread_limit > 1)
         __atomic_add_fetch(&callers, 1, __ATOMIC_RELAXED);
+    return before;
 }
 
-void rn_end_run(void)
+void rn_end_run(int before)
 {
     if (thread_limit > 1)
         __atomic_sub_fetch(&callers, 1, __ATOMIC_RELAXED);
-    thread_limit = 1;
+    thread_limit = before;
 }
 
 int rn_thread_limit(void)

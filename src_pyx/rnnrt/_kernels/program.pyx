@@ -15,8 +15,8 @@ cnp.import_array()
 
 
 cdef extern from "pool.h" nogil:
-    void rn_begin_run(int limit)
-    void rn_end_run()
+    int rn_begin_run(int limit)
+    void rn_end_run(int before)
     int64_t rn_now()
 
 cdef extern from "dispatch.h" nogil:
@@ -293,7 +293,7 @@ cdef class Executor:
         cdef int32_t timed = -1
         cdef int64_t start = 0
         cdef unsigned mode = rn_flush_denormals()
-        rn_begin_run(self.threads)
+        cdef int limit = rn_begin_run(self.threads)
         try:
             while at < self.n_code:
                 if self.nanoseconds:
@@ -318,7 +318,7 @@ cdef class Executor:
             if self.nanoseconds and timed >= 0:
                 self.nanoseconds[timed] += rn_now() - start
         finally:
-            rn_end_run()
+            rn_end_run(limit)
             rn_restore_float_mode(mode)
         position[0] = at
         return code

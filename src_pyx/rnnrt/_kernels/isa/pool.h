@@ -25,9 +25,10 @@ typedef void (*rn_task)(void *argument, int thread, int n_threads, rn_barrier_st
 void rn_parallel(rn_task task, void *argument, int n_threads, int is_short);
 
 /* Around the kernels of one run: how many threads rn_parallel may use at most when this thread calls it (1 outside a
- * run). Callers that run at the same time share the processors between them. */
-void rn_begin_run(int limit);
-void rn_end_run(void);
+ * run). Callers that run at the same time share the processors between them. rn_end_run takes what rn_begin_run returned,
+ * so that a run inside a run leaves the outer one as it was. */
+int rn_begin_run(int limit);
+void rn_end_run(int before);
 int rn_thread_limit(void);
 
 /* Wait until all threads of the task are here. */
