@@ -19,6 +19,7 @@ from rnnrt.ops import (
 )
 from rnnrt.ops.base import (
     REQUIRED,
+    GradientContext,
     KernelCall,
     LowerContext,
     Operator,
@@ -31,6 +32,7 @@ from rnnrt.ops.base import (
 
 __all__ = [
     "REQUIRED",
+    "GradientContext",
     "KernelCall",
     "LowerContext",
     "Operator",

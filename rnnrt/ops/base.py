@@ -55,6 +55,33 @@ class LowerContext(Protocol):
         ...
 
 
+class GradientContext(Protocol):
+    """What `Operator.gradient` may ask of the backward pass that is being built.
+
+    Values are named as in the graph; every one has a static shape.
+    """
+
+    def spec(self, name: str) -> TensorSpec:
+        """The type of a value, of the forward or of the backward pass."""
+        ...
+
+    def wanted(self, name: str) -> bool:
+        """Whether the gradient of this value is needed; False for the empty name."""
+        ...
+
+    def op(self, op: str, inputs: Sequence[str], **attrs: Any) -> str:
+        """Add a node of one output to the backward pass; the name of the output."""
+        ...
+
+    def node(self, op: str, inputs: Sequence[str], wanted: Sequence[bool], **attrs: Any) -> list[str]:
+        """Add a node with an output for each entry of `wanted`; names, empty where not wanted."""
+        ...
+
+    def constant(self, array: Any) -> str:
+        """The name of a constant."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class KernelCall:
     """One instruction: a kernel of `rnnrt._kernels` and its operands.
@@ -78,6 +105,7 @@ class Operator:
     Class attributes
     ----------------
     name : the ONNX name.
+    has_workspace : whether the gradient reads what the run before it left in one further output, `workspace`.
     attributes : default by attribute name; `REQUIRED` where there is none. Any other attribute is refused.
     min_inputs, max_inputs : how many inputs the node may have (`max_inputs` None: variadic).
     """
@@ -86,6 +114,7 @@ class Operator:
     attributes: ClassVar[Mapping[str, Any]] = {}
     min_inputs: ClassVar[int] = 1
     max_inputs: ClassVar[int | None] = 1
+    has_workspace: ClassVar[bool] = False
 
     @classmethod
     def attr(cls, node: Node, key: str) -> Any:
@@ -111,6 +140,36 @@ class Operator:
     ) -> Sequence[KernelCall] | None:
         """Kernel calls for static shapes, or None: then the numpy reference runs inside the plan."""
         return None
+
+    @classmethod
+    def result_count(cls) -> int:
+        """How many outputs a node has before its workspace."""
+        return 1
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        """The backward rule: adds nodes that turn gradients of the outputs into gradients of the inputs.
+
+        Parameters
+        ----------
+        node : Node
+        grads : sequence of str
+            For each output of the node the name of its gradient, of the output's type; empty where nothing depends on
+            that output. At least one is not empty.
+        b : GradientContext
+
+        Returns
+        -------
+        sequence of str
+            For each input of the node the name of its gradient, of the input's type; empty where `b.wanted` says no,
+            and where it is zero everywhere. May be shorter than the inputs.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The operator cannot be trained through.
+        """
+        raise UnsupportedModelError("graph", [f"{node.label()}: has no gradient, so nothing below it can be trained"])
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:

@@ -1,0 +1,1 @@
+"""Training: the backward pass of a graph, the loop over batches, and what makes gradients visible."""
