@@ -1,7 +1,7 @@
-/* Products summed over rows, for the real type of real.h: C = A^T G over N rows, C of M x columns.
+/* Products summed over rows, for the real type of real.h: C = A^T G over N rows, C of M x columns. Needs walk.h.
  *
  * A's rows lie `lda` apart; row k of G is found by `row_of`. Columns come in panels, c0..c1 of them; rows of C are
- * `ldc` apart. `sums`, if not NULL, gets the sums of G's rows. Every entry of C has one accumulator that goes through
+ * `ldc` apart; G has `width` columns, and C more where they do not fill a panel. `sums`, if not NULL, gets the sums of G's rows. Every entry of C has one accumulator that goes through
  * the rows in order, whatever the share of columns. */
 #ifndef RN_GRAM
 #define RN_GRAM
@@ -70,7 +70,7 @@ static void TYPED(gram_any)(int M, int P, int64_t N, const REAL *a, int64_t lda,
 #undef GRAM_CASE
 
 static void TYPED(gram)(const rn_rows *rows, int64_t M, const REAL *a, int64_t lda, const REAL *g, int64_t ldg,
-                        int64_t c0, int64_t c1, REAL *c, int64_t ldc, REAL *sums)
+                        int64_t width, int64_t c0, int64_t c1, REAL *c, int64_t ldc, REAL *sums)
 {
     REAL block[GRAM_ROWS * GRAM_P * LANES] __attribute__((aligned(64)));
     const int64_t total = rows->T * rows->B, tiles = (M + GRAM_M - 1) / GRAM_M;
@@ -88,7 +88,7 @@ static void TYPED(gram)(const rn_rows *rows, int64_t M, const REAL *a, int64_t l
             for (int64_t k = 0; k < N; k++) {
                 const REAL *from = g + rn_row_of(rows, k0 + k) * ldg + p * LANES;
                 for (int q = 0; q < P; q++) {
-                    const VREAL x = V(load)(from + q * LANES);
+                    const VREAL x = V(load_n)(from + q * LANES, width - (p + q) * LANES);
                     V(store)(block + (k * P + q) * LANES, x);
                     if (sums)
                         sum[q] += x;

@@ -9,10 +9,10 @@
  * in   those of the forward kernel as they come, not packed, then workspace, dY, dY_h, dY_c
  * out  dX, dW, dR, dB, dinitial_h, dinitial_c, dP, dH (gradient of each step's state, laid out as Y)
  * ints those of the forward kernel; scratch is as long as they say; floats the same */
+#include "walk.h"
 #include "gram.h"
 #include "recurrent_kept.h"
 #include "recurrent_pack.h"
-#include "walk.h"
 
 #ifndef RN_BACKWARD_INTS
 #define RN_BACKWARD_INTS

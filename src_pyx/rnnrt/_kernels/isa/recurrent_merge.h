@@ -102,19 +102,19 @@ static void TYPED(weights_task)(void *argument, int thread, int n_threads, rn_ba
     const rn_rows all = {back->T, back->B, call->ints[INT_LAYOUT] ? ORDER_ROWS : ORDER_STEPS};
     const rn_rows walked = {back->steps, back->B, back->reverse ? ORDER_STEPS_BACK : ORDER_STEPS};
     const int64_t nx = TYPED(part_gates)(cell->x_parts) * panels, nr = TYPED(part_gates)(cell->r_parts) * panels;
-    TYPED(gram)(&all, back->I, x, back->I, dG + cell->x0 * hs, ks, nx * thread / n_threads, nx * (thread + 1) / n_threads,
+    TYPED(gram)(&all, back->I, x, back->I, dG + cell->x0 * hs, ks, nx * LANES, nx * thread / n_threads, nx * (thread + 1) / n_threads,
                 job->dW, job->w_ld, job->sums_x);
     if (!cell->second) {
-        TYPED(gram)(&walked, back->H, back->kept.a, hs, dG + cell->r0 * hs, ks, nr * thread / n_threads,
+        TYPED(gram)(&walked, back->H, back->kept.a, hs, dG + cell->r0 * hs, ks, nr * LANES, nr * thread / n_threads,
                     nr * (thread + 1) / n_threads, job->dR, job->r_ld, job->sums_r);
         return;
     }
     /* the first part is that of h, the second that of r h, kept behind the gates */
     const int64_t n0 = cell->r_parts[0].gates * panels, n1 = cell->r_parts[1].gates * panels;
-    TYPED(gram)(&walked, back->H, back->kept.a, hs, dG + cell->r0 * hs, ks, n0 * thread / n_threads,
+    TYPED(gram)(&walked, back->H, back->kept.a, hs, dG + cell->r0 * hs, ks, n0 * LANES, n0 * thread / n_threads,
                 n0 * (thread + 1) / n_threads, job->dR, job->r_ld, NULL);
     const rn_rows steps = {back->steps, back->B, ORDER_STEPS};
-    TYPED(gram)(&steps, back->H, dG + 3 * hs, ks, dG, ks, n1 * thread / n_threads, n1 * (thread + 1) / n_threads,
+    TYPED(gram)(&steps, back->H, dG + 3 * hs, ks, dG, ks, n1 * LANES, n1 * thread / n_threads, n1 * (thread + 1) / n_threads,
                 job->dR + n0 * LANES, job->r_ld, NULL);
 }
 
