@@ -13,6 +13,7 @@ import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.layers.builder import Extent, GraphBuilder, Tensor, TensorShape, product
+from rnnrt.registry import snake_case
 
 __all__ = ["Extent", "GraphBuilder", "Layer", "Tensor", "TensorShape", "product", "snake_case"]
 
@@ -187,15 +188,3 @@ def _tensors(value: Any) -> list[Tensor]:
     if isinstance(value, (list, tuple)):
         return [x for v in value for x in _tensors(v)]
     return [value] if isinstance(value, Tensor) else []
-
-
-def snake_case(name: str) -> str:
-    """Keras's way from a class name to a group name: SimpleRNN gives simple_rnn, Conv1D conv1d, PReLU p_re_lu."""
-    out: list[str] = []
-    for k, c in enumerate(name):
-        follows_lower = k > 0 and name[k - 1].islower()
-        starts_word = k > 0 and k + 1 < len(name) and name[k + 1].islower()
-        if c.isupper() and k and (follows_lower or starts_word):
-            out.append("_")
-        out.append(c.lower())
-    return "".join(out)
