@@ -1,7 +1,8 @@
 """Checkpoints: arrays and a JSON document in one safetensors file, replaced in one step.
 
 The header's metadata has the key "rnnrt_checkpoint": a JSON object with `revision`, `crc32` and `meta`. The sum is
-over the document and every array's name, type, shape and bytes, so damage does not go unseen. Nothing in the file is ever executed.
+over the document and every array's name, type, shape and bytes, so damage does not go unseen. Nothing in the file is
+ever executed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _ADVICE = "give another checkpoint, or remove the file to start anew"
 
 
 def save_checkpoint(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-    """Write a checkpoint; at any moment, and after a kill or a loss of power, the old one or the new one is there whole.
+    """Write a checkpoint: after a kill or a loss of power at any moment, the old one or the new one is there whole.
 
     Parameters
     ----------
@@ -120,10 +121,7 @@ def _checked_array(name: str, array: np.ndarray) -> np.ndarray:
     array = np.asarray(array)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise RnnrtError(f"array {name!r} is of type {array.dtype}; a checkpoint holds numbers and bools")
-    # ascontiguousarray makes a scalar one-dimensional.
-    return np.array(
-        array.astype(array.dtype.newbyteorder("="), copy=False), order="C", copy=None if array.ndim else True
-    )
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], text: str) -> int:
@@ -132,7 +130,7 @@ def _checksum(arrays: Mapping[str, np.ndarray], text: str) -> int:
         array = arrays[name]
         total = zlib.crc32(repr((name, array.dtype.str, array.shape)).encode(), total)
         if array.size:
-            total = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, total)
+            total = zlib.crc32(memoryview(array.reshape(-1)).cast("B"), total)
     return total
 
 
