@@ -220,8 +220,8 @@ def make_batches(
     Raises
     ------
     ShapeError
-        Data is empty, of several lengths, not finite, or of a kind that is not understood. For datasets and iterables it
-        comes when the batch does.
+        Data is empty, of several lengths, not finite, or of a kind that is not understood. For datasets and iterables
+        it comes when the batch does.
     RnnrtError
         Another argument is not understood.
     """
@@ -267,7 +267,7 @@ def _giver(
     for name, given in (("y", y), ("sample_weight", sample_weight)):
         if given is not None:
             raise RnnrtError(
-                f"When providing `x` as a {kind}, `{name}` should not be passed; it is part of the batches of the {kind}"
+                f"When providing `x` as a {kind}, `{name}` should not be passed; it is part of the {kind}'s batches"
             )
     if batch_size is not None:
         warnings.warn(f"batch_size={batch_size} is ignored: a {kind} gives whole batches", stacklevel=4)

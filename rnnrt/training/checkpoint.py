@@ -44,7 +44,7 @@ def save_checkpoint(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarra
     OSError
         The file cannot be written; what was there before is left as it was.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     path = Path(os.path.realpath(path))  # a link stays one
     whole = {_checked_name(name): _checked_array(name, array) for name, array in arrays.items()}
@@ -53,16 +53,23 @@ def save_checkpoint(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarra
     except (TypeError, ValueError, RecursionError) as error:
         raise RnnrtError(f"the checkpoint's meta cannot be written as JSON: {error}") from None
     document = json.dumps({"revision": REVISION, "crc32": _checksum(whole, text), "meta": text})
+    data = save(whole, {_KEY: document})  # save_file has temporary files of its own, which a kill leaves behind
     # One name, so that what a kill leaves behind is replaced by the next checkpoint.
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        save_file(whole, temporary, {_KEY: document})
-        _flush(temporary)
+        with open(temporary, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _flush(path.parent)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name too
+    finally:
+        os.close(folder)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -140,12 +147,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     raise TypeError(f"{value!r:.60} is a {type(value).__name__}")
-
-
-def _flush(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

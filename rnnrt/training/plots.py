@@ -75,7 +75,7 @@ def plot_history(history: Mapping[str, Sequence[float]], path: str | os.PathLike
         ax.set_title(name.replace("_", " "), fontsize=10)
         ax.set_xlabel("epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        if len(ax.lines) > 1:
+        if f"val_{name}" in curves:
             ax.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=120, format="png")
 
@@ -102,7 +102,7 @@ def plot_gradient_report(report: GradientReport, path: str | os.PathLike[str]) -
         raise ShapeError("plot_gradient_report: the report has no recurrent layer")
     gated = [layer for layer in layers if layer.gates]
     bars = sum(len(layer.gates) + 1 for layer in gated) - 1
-    lines_height = 3.2 + 0.22 * len(layers)
+    lines_height = 3.6 + 0.2 * len(layers)
     bars_height = 0.9 + 0.24 * bars if gated else 0
     figure = _figure(8, lines_height + bars_height)
     grid = figure.add_gridspec(2 if gated else 1, 1, height_ratios=(lines_height, bars_height) if gated else None)
@@ -122,15 +122,16 @@ def _draw_norms(ax: Any, layers: Sequence[LayerGradients]) -> None:
         shown = np.where(norms > 0, norms, np.where(np.isfinite(norms), bottom, np.nan))
         ax.plot(
             np.arange(1, norms.size + 1), shown, color=_colour(place), linewidth=1.8,
-            marker="o" if norms.size < 40 else None, markersize=3, label=f"{layer.name} ({layer.kind}): {layer.verdict}",
+            marker="o" if norms.size < 40 else None, markersize=3,
+            label=f"{layer.name} ({layer.kind}): {layer.verdict}",
         )  # fmt: skip
     ax.set_yscale("log")
     _open_up(ax, everything)
     ax.set_xlabel("time step t")
-    ax.set_ylabel("norm of dL/dh$_t$, mean over the batch")
+    ax.set_ylabel("mean norm of dL/dh$_t$")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_title("how far back gradients reach", fontsize=10)
-    ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=1, borderaxespad=0)
+    ax.set_title("how far back gradients reach", fontsize=10, pad=12 + 13 * len(layers))
+    ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.01), borderaxespad=0)
 
 
 def _draw_saturation(ax: Any, layers: Sequence[LayerGradients], places: Sequence[int]) -> None:
@@ -138,10 +139,8 @@ def _draw_saturation(ax: Any, layers: Sequence[LayerGradients], places: Sequence
     for layer, place in zip(layers, places, strict=True):
         for gate, fraction in layer.gates.items():
             ax.barh(at, fraction, height=0.75, color=_colour(place))
-            known = math.isfinite(fraction)
-            ax.text(
-                fraction + 0.01 if known else 0.01, at, f"{fraction:.0%}" if known else "?", va="center", fontsize=8
-            )
+            text, end = (f"{100 * fraction:.0f} %", fraction) if math.isfinite(fraction) else ("?", 0.0)
+            ax.text(end + 0.01, at, text, va="center", fontsize=8)
             ticks.append(at)
             labels.append(f"{layer.name}  {gate}")
             at += 1
@@ -174,6 +173,7 @@ def _mark_best(ax: Any, name: str, curves: Mapping[str, np.ndarray]) -> None:
     ax.annotate(
         f"{values[best]:.4g} at {best + 1}", (best + 1, values[best]), xytext=(0, 9), textcoords="offset points",
         ha="right" if best > values.size / 2 else "left", fontsize=8, color=COLOURS[0],
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )  # fmt: skip
 
 
@@ -199,4 +199,5 @@ def _axes(figure: Any, rows: int, columns: int, place: int) -> Any:
 def _dress(ax: Any) -> Any:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
+    ax.set_axisbelow(True)
     return ax
