@@ -32,6 +32,9 @@ _HOMES = (
     ("_constraint", "keras.constraints"),
 )
 _NN, _CORE = {"Gelu", "Relu", "Sigmoid", "Silu", "Softmax"}, {"Cast", "ConvertToTensor"}
+_LISTS_OF_ONE = {"kernel_size", "strides", "dilation_rate", "pool_size"}
+"""What Keras takes as a number, and writes as a list with an entry for each axis in space."""
+
 _ACTIVATIONS = ("activation", "recurrent_activation")
 
 
@@ -70,6 +73,8 @@ class Serializer:
         given = layer.get_config()
         if "theta" in given:
             given["threshold"] = given.pop("theta")
+        if "data_format" in given or kind == "ZeroPadding1D":
+            given["data_format"] = given.get("data_format") or "channels_last"
         given["dtype"] = _policy(str(given["dtype"]))
         if given.get("stateful") and self.batch_size is None:
             self.reasons.append(
@@ -93,6 +98,8 @@ class Serializer:
                     f"{layer.label()}: {key} {value!r} has no name in Keras 3; save the network as .rnnrt or .onnx"
                 )
             return name
+        if key in _LISTS_OF_ONE and isinstance(value, int):
+            return [value]
         if isinstance(value, Layer) and key == "activation":  # Keras does not build it with the layer it is in
             return self.layer(value) | ({"build_config": {"input_shape": shape}} if shape else {})
         if isinstance(value, Layer):
