@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from rnnrt.errors import ShapeError
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 from rnnrt.layers.cells import Cell, CuDNNGRUCell, CuDNNLSTMCell, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from rnnrt.layers.gates import fold_gru_convention
 
 
 class RNN(Layer):
@@ -231,6 +233,52 @@ class GRU(_WithOwnCell):
 
     cell_class = GRUCell
     cell_arguments = ("activation", "recurrent_activation", "use_bias", "reset_after")
+
+    def load_convention(
+        self, weights: Sequence[np.ndarray], update_gate: str = "keep", reset_gate: str = "keep"
+    ) -> None:
+        """Take weights that were made for another convention of the gates.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray
+            Kernel (I, 3*H), recurrent kernel (H, 3*H) and, with `use_bias`, bias, in Keras's layouts.
+        update_gate : {"keep", "new"}
+            What the update gate weighs: the state that was, as in Keras, or the candidate.
+        reset_gate : {"keep", "drop"}
+            What the reset gate lets through, or holds back.
+
+        Raises
+        ------
+        ShapeError
+            The number of arrays or their shapes do not fit this layer.
+        UnsupportedModelError
+            The gates have an activation for which no weights of the other convention exist.
+
+        See Also
+        --------
+        rnnrt.layers.gates.fold_gru_convention
+        """
+        cell = self.cells[0]
+        assert isinstance(cell, GRUCell)
+        names = cell.weight_names()
+        if len(weights) != len(names):
+            raise ShapeError(f"{self.label()}: takes {len(names)} arrays, {list(names)}; got {len(weights)}")
+        kernel, recurrent, *rest = weights
+        folded = fold_gru_convention(
+            kernel,
+            recurrent,
+            rest[0] if rest else None,
+            update_gate=update_gate,
+            reset_gate=reset_gate,
+            recurrent_activation=cell.recurrent_activation,
+        )
+        arrays = dict(zip(names, folded, strict=False))
+        shapes = {"recurrent_kernel": (self.units, 3 * self.units), "bias": cell.bias_shape()}
+        for name, array in arrays.items():
+            if name in shapes and array is not None and array.shape != shapes[name]:
+                raise ShapeError(f"{self.label()}: {name} has shape {array.shape}, it needs {shapes[name]}")
+        cell.weights.update({name: array for name, array in arrays.items() if array is not None})
 
 
 class SimpleRNN(_WithOwnCell):
