@@ -141,7 +141,7 @@ def _joint(step: StepGraph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, lis
         inputs = (prediction, *([term.mask] if term.mask else []))
         names = (f"loss:{k}", f"loss:{k}/gradient") if backward else (f"loss:{k}",)
         results = (TensorSpec(np.dtype(np.float64), ()), types[prediction])
-        attrs = {"function": _caller(function, backward), "results": results[: len(names)]}
+        attrs = {"call": _caller(function, backward), "results": results[: len(names)]}
         nodes.append(Node("Python", inputs, names, attrs, f"loss:{k}"))
         for name, spec in zip(names, results, strict=False):
             types[name] = TensorSpec(spec.dtype, spec.shape)
