@@ -67,7 +67,7 @@ def to_graph(network: Network, version: str, label: str) -> Graph:
     names = _output_names([ref.layer for ref in network.outputs], [spec.name for spec in network.inputs])
     builder.reserve(names)
     try:
-        outputs = network.build(builder, inputs)
+        outputs = network.emit(builder, inputs)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(label, error.reasons) from None
     except ModelFormatError as error:

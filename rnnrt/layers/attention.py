@@ -30,7 +30,7 @@ class Attention(Layer):
     def weight_names(self) -> tuple[str, ...]:
         return ("scale",) * self.use_scale + ("concat_score_weight",) * (self.score_mode == "concat")
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         given = several(self, inputs)
         if len(given) not in (2, 3) or any(x.rank != 3 for x in given):
             raise self.unsupported(f"inputs of shapes {[x.shape for x in given]}", "give [query, value] of three axes")

@@ -99,7 +99,7 @@ class Layer:
         values = {key: getattr(self, key) for key in own}
         return {"name": self.name, "dtype": self.dtype.name, "trainable": self.trainable, **values, **self.options}
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the layer's nodes.
 
         Parameters
@@ -122,13 +122,13 @@ class Layer:
         """
         raise NotImplementedError(type(self).__name__)  # abstract
 
-    def __call__(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def apply(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Build within the layer's name scope, with floating point inputs in the layer's dtype."""
         if isinstance(inputs, Tensor) and isinstance(kwargs.get("mask"), Tensor):
             inputs = inputs.with_mask(kwargs["mask"])
         b.scope.append(self.name)
         try:
-            outputs = self.build(b, self.cast_inputs(b, inputs), *args, **kwargs)
+            outputs = self.emit(b, self.cast_inputs(b, inputs), *args, **kwargs)
         except RnnrtError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

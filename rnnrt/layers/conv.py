@@ -95,7 +95,7 @@ class Conv1D(TimeWindow):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"activation": self.activation} if isinstance(self.activation, Layer) else {}
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._enter(b, inputs)
         channels = x.shape[1]
         per_group = None if channels is None else channels // self.groups
@@ -141,7 +141,7 @@ class Pooling1D(TimeWindow):
         self.pool_size = single(pool_size)
         self.strides = self.pool_size if strides is None else single(strides)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._enter(b, inputs)
         attrs: dict[str, Any] = {"kernel_shape": (self.pool_size,), "strides": (self.strides,)}
         attrs["auto_pad"] = "SAME_UPPER" if self.padding == "same" else "VALID"
@@ -185,14 +185,14 @@ class GlobalPooling1D(Layer):
 class GlobalMaxPooling1D(GlobalPooling1D):
     """The largest value of each channel; masked steps take part, as in Keras."""
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return b.reduce("ReduceMax", self._checked(b, inputs), [self.axis], self.keepdims)
 
 
 class GlobalAveragePooling1D(GlobalPooling1D):
     """The mean of each channel over the steps that count."""
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = self._checked(b, inputs)
         mask = mask or x.mask
         if mask is None:

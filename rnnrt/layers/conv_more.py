@@ -50,7 +50,7 @@ class DepthwiseConv1D(TimeWindow):
     def weight_names(self) -> tuple[str, ...]:
         return ("kernel", "bias") if self.use_bias else ("kernel",)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         y = self._depthwise(b, self._enter(b, inputs), "kernel", "bias" if self.use_bias else None)
         return activate(b, self._leave(b, y), self.activation)
 
@@ -94,7 +94,7 @@ class SeparableConv1D(DepthwiseConv1D):
     def weight_names(self) -> tuple[str, ...]:
         return ("depthwise_kernel", "pointwise_kernel") + ("bias",) * self.use_bias
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._depthwise(b, self._enter(b, inputs), "depthwise_kernel", None)
         width = x.shape[1]
 
@@ -140,7 +140,7 @@ class Conv1DTranspose(TimeWindow):
     def weight_names(self) -> tuple[str, ...]:
         return ("kernel", "bias") if self.use_bias else ("kernel",)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._enter(b, inputs)
 
         def kernel() -> np.ndarray:

@@ -22,7 +22,7 @@ def checked_activation(layer: Layer, activation: ActivationLike) -> ActivationLi
 
 def activate(b: GraphBuilder, x: Tensor, activation: ActivationLike) -> Tensor:
     """`x` through a function by name, or a layer."""
-    return activation(b, x) if isinstance(activation, Layer) else activations.apply(b, x, activation)
+    return activation.apply(b, x) if isinstance(activation, Layer) else activations.apply(b, x, activation)
 
 
 class InputLayer(Layer):
@@ -59,7 +59,7 @@ class Dense(Layer):
     def is_stepwise(self) -> bool:
         return not isinstance(self.activation, Layer) or self.activation.is_stepwise()
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         kernel = b.weight(self, "kernel", lambda: self.array("kernel", (x.shape[-1], self.units)))
         operands: list[Tensor | str] = [x, kernel]
@@ -88,7 +88,7 @@ class Activation(Layer):
     def is_stepwise(self) -> bool:
         return not isinstance(self.activation, Layer) or self.activation.is_stepwise()
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return activate(b, inputs, self.activation)
 
 
@@ -107,7 +107,7 @@ class Embedding(Layer):
     def cast_inputs(self, b: GraphBuilder, inputs: Any) -> Any:
         return inputs
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         table = b.weight(self, "embeddings", lambda: self.array("embeddings", (self.input_dim, self.output_dim)))
         x = inputs if inputs.dtype.kind in "iu" else b.cast(inputs, np.dtype(np.int32))
         y = b.op("Gather", [table, x], (*x.shape, self.output_dim), self.dtype, axis=0)
@@ -126,7 +126,7 @@ class Masking(Layer):
         super().__init__(**options)
         self.mask_value = float(mask_value)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         same = b.op("Equal", [x, b.scalar(self.mask_value, x.dtype)], x.shape, np.dtype(bool))
         differs = b.cast(b.op("Not", [same], x.shape), x.dtype)
@@ -143,7 +143,7 @@ class Identity(Layer):
     def is_stepwise(self) -> bool:
         return True
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return inputs
 
 
@@ -200,7 +200,7 @@ class Reshape(Layer):
         if any(d < -1 or d == 0 for d in self.target_shape) or self.target_shape.count(-1) > 1:
             raise self.unsupported(f"target_shape={self.target_shape}", "use positive extents and at most one -1")
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         total = product(inputs.shape[1:])
         known = product(tuple(d for d in self.target_shape if d >= 0)) or 1
         if total is not None and (total % known or (-1 not in self.target_shape and total != known)):
@@ -221,7 +221,7 @@ class Flatten(Layer):
         super().__init__(**options)
         self.data_format = data_format
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = inputs
         if self.data_format == "channels_first" and x.rank > 2:
             x = b.transpose(x, (0, *range(2, x.rank), 1))
@@ -240,7 +240,7 @@ class Permute(Layer):
         super().__init__(**options)
         self.dims = tuple(int(d or 0) for d in dims)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if sorted(self.dims) != list(range(1, inputs.rank)):
             raise self.unsupported(f"dims={self.dims} for an input of shape {inputs.shape}", "name every axis once")
         return b.transpose(inputs, (0, *self.dims)).with_mask(None)
@@ -255,7 +255,7 @@ class RepeatVector(Layer):
         super().__init__(**options)
         self.n = int(n)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if inputs.rank != 2:
             raise self.unsupported(f"its input has shape {inputs.shape}", "it needs (batch, features)")
         wide = b.unsqueeze(inputs, 1)

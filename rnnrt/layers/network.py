@@ -76,7 +76,7 @@ class Network(Layer):
     def cast_inputs(self, b: GraphBuilder, inputs: Any) -> Any:
         return inputs
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         if isinstance(inputs, Mapping):
             inputs = [inputs[key] for key in sorted(inputs)]
         given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
@@ -105,7 +105,7 @@ class Network(Layer):
                 args, kwargs = fill(call.args), fill(call.kwargs)
                 if call.layer not in by_name:
                     raise ModelFormatError(f"model {self.name!r}: calls {call.layer!r}, which is not among its layers")
-                outputs = by_name[call.layer](b, *args, **kwargs)
+                outputs = by_name[call.layer].apply(b, *args, **kwargs)
                 known[call.layer, call.number] = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
             done = {id(c) for c in ready}
             waiting = [c for c in waiting if id(c) not in done]

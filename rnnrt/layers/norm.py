@@ -46,7 +46,7 @@ class BatchNormalization(Layer):
     def is_stepwise(self) -> bool:
         return self.axis in (-1, [-1], (-1,))
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = axes_of(self, self.axis, x.rank)
         if len(axes) > 1:
@@ -88,7 +88,7 @@ class LayerNormalization(Layer):
     def is_stepwise(self) -> bool:
         return self.axis in (-1, [-1], (-1,))
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = axes_of(self, self.axis, x.rank)
         shape = tuple(x.shape[a] for a in axes)
@@ -135,7 +135,7 @@ class Normalization(Layer):
     def state_names(self) -> tuple[str, ...]:
         return () if self.mean is not None else ("mean", "variance", "count")
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = [] if self.axis is None else axes_of(self, self.axis, x.rank)
         sizes = tuple(x.shape[a] for a in axes)

@@ -24,7 +24,7 @@ class Operation(Layer):
     def cast_inputs(self, b: GraphBuilder, inputs: Any) -> Any:
         return inputs
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         options = _Watched({**self.made_with, **kwargs})
         result = OPERATIONS[self.kind](self, b, [inputs, *args], options)
         unread = {k: v for k, v in options.items() if k not in options.read and v is not None and v is not False}

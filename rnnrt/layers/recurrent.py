@@ -74,7 +74,7 @@ class RNN(Layer):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"cell": self.cell}
 
-    def build(
+    def emit(
         self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         x, states, mask = split_call(self, b, inputs, initial_state, mask)

@@ -50,7 +50,7 @@ class Bidirectional(Layer):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
 
-    def build(
+    def emit(
         self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         forward, backward = self.forward_layer, self.backward_layer
@@ -134,13 +134,13 @@ class TimeDistributed(Layer):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"layer": self.layer}
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = inputs
         if not isinstance(x, Tensor) or x.rank < 3:
             raise self.unsupported("needs one input with a batch, a time and more axes", "reshape its input")
         mask = mask or x.mask
         if self.layer.is_stepwise():
-            result = self.layer(b, x.with_mask(None))
+            result = self.layer.apply(b, x.with_mask(None))
             return result.with_mask(result.mask if b.legacy and result.mask else mask)
         steps = x.shape[1]
         lead: list[int | str] = [-1, steps] if steps is not None else [b.extent(x, 0), b.extent(x, 1)]
@@ -150,7 +150,7 @@ class TimeDistributed(Layer):
             inner = inner.with_mask(b.reshape(mask, [-1, *inner_dims[: mask.rank - 2]], (None, *mask.shape[2:])))
         elif mask is not None and isinstance(self.layer, (RNN, Bidirectional)):
             raise self.unsupported("hands a mask over its steps to a recurrent layer", "drop the mask before it")
-        outputs = self.layer(b, inner)
+        outputs = self.layer.apply(b, inner)
         if not isinstance(outputs, Tensor):
             raise self.unsupported("its layer has several outputs", "wrap a layer of one output")
         rest: list[int | str] = [

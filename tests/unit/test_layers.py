@@ -73,7 +73,7 @@ def build(layer: Layer, x: np.ndarray, weights: list[np.ndarray]) -> list[np.nda
         for name in (*part.weight_names(), *part.state_names()):
             part.weights[name] = weights.pop(0)
     b = GraphBuilder("test")
-    outputs = layer(b, b.input("x", (None, *x.shape[1:]), x.dtype))
+    outputs = layer.apply(b, b.input("x", (None, *x.shape[1:]), x.dtype))
     found = outputs if isinstance(outputs, list) else [outputs]
     return evaluate(b.finish([(f"y{k}", y) for k, y in enumerate(found)]), {"x": x})
 
@@ -91,7 +91,7 @@ def test_a_layer_called_twice_has_its_weights_once() -> None:
     layer.weights["kernel"] = np.eye(3, dtype=np.float32)
     b = GraphBuilder()
     x = b.input("x", (None, 3), np.dtype(np.float32))
-    graph = b.finish([("y", layer(b, layer(b, x)))])
+    graph = b.finish([("y", layer.apply(b, layer.apply(b, x)))])
     assert len(graph.nodes) == 2
     assert len(graph.constants) == 1
 
@@ -102,7 +102,7 @@ def test_wrong_and_missing_weights_are_named() -> None:
         build(L.Dense(4, use_bias=False), x, [np.zeros((2, 4))])
     b = GraphBuilder()
     with pytest.raises(ModelFormatError, match="weight 'kernel' is missing"):
-        L.Dense(4)(b, b.input("x", (None, 3), np.dtype(np.float32)))
+        L.Dense(4).apply(b, b.input("x", (None, 3), np.dtype(np.float32)))
 
 
 @pytest.mark.parametrize(
