@@ -101,13 +101,21 @@ class ThresholdedReLU(Layer):
 class PReLU(Layer):
     """x, or alpha x below zero with a learnt alpha for each position; `shared_axes` share one."""
 
-    arguments = ("shared_axes",)
+    arguments = ("alpha_initializer", "alpha_regularizer", "alpha_constraint", "shared_axes")
     supports_masking = True
 
-    def __init__(self, shared_axes: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        alpha_initializer: Any = "Zeros",
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
+        shared_axes: Any = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes
         self.shared_axes = None if axes is None else [int(a) for a in axes]
+        self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
         return ("alpha",)
@@ -115,8 +123,7 @@ class PReLU(Layer):
     def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         shape = tuple(1 if k in (self.shared_axes or []) else d for k, d in enumerate(x.shape) if k)
-        alpha = b.weight(self, "alpha", lambda: self.array("alpha", shape))
-        return b.op("PRelu", [x, alpha], x.shape)
+        return b.op("PRelu", [x, b.variable(self, "alpha", shape)], x.shape)
 
 
 class Softmax(Layer):

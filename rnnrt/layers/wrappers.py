@@ -21,22 +21,38 @@ class Bidirectional(Layer):
         The forward layer.
     merge_mode : {"concat", "sum", "mul", "ave", None}
         None gives both outputs.
-    backward_layer : RNN
-        Walks the other way; with its own weights.
+    backward_layer : RNN, optional
+        Walks the other way; with its own weights. By default it is made from the configuration of `layer`.
     """
 
     arguments = ("layer", "merge_mode", "backward_layer")
 
-    def __init__(self, layer: RNN, merge_mode: str | None = "concat", *, backward_layer: RNN, **options: Any) -> None:
+    def __init__(
+        self,
+        layer: RNN,
+        merge_mode: str | None = "concat",
+        weights: Any = None,
+        backward_layer: RNN | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self.forward_layer, self.backward_layer, self.merge_mode = layer, backward_layer, merge_mode
         if merge_mode not in MERGE_MODES:
             raise self.unsupported(f"merge_mode={merge_mode!r}", f"use one of {MERGE_MODES}")
+        if weights is not None:
+            raise self.unsupported("is given weights", "call set_weights when it is built")
+        if isinstance(layer, RNN) and backward_layer is None:
+            config = layer.get_config()
+            config["go_backwards"] = not layer.go_backwards
+            config["name"] = "backward_" + layer.name.removeprefix("forward_").removeprefix("backward_")
+            backward_layer = type(layer).from_config(config)
         for inner in (layer, backward_layer):
             if not isinstance(inner, RNN):
                 raise self.unsupported(f"wraps a {type(inner).__name__}", "wrap LSTM, GRU, SimpleRNN or RNN")
             # Keras forces this on both layers.
             inner.zero_output_for_mask = inner.return_sequences
+        assert backward_layer is not None
+        layer.name = "forward_" + layer.name.removeprefix("forward_")
+        self.forward_layer, self.backward_layer, self.merge_mode = layer, backward_layer, merge_mode
         if layer.go_backwards == backward_layer.go_backwards:
             raise self.unsupported("both layers walk the same way", "give one go_backwards=True")
         if layer.return_sequences != backward_layer.return_sequences:
@@ -56,11 +72,15 @@ class Bidirectional(Layer):
         forward, backward = self.forward_layer, self.backward_layer
         x, states, mask = split_call(self, b, inputs, initial_state, mask)
         half = len(states) // 2
-        if self._is_one_operator():
+        if self._is_one_operator() and not b.variables and not (b.carry and forward.stateful):
             merged, finals = self._fused(b, x, states, mask)
         else:
-            y1, last1, finals1 = forward.run(b, x, states[:half], mask)
-            y2, last2, finals2 = backward.run(b, x, states[half:], mask)
+            with b.nested(forward.name):
+                y1, last1, finals1 = forward.run(b, x, states[:half], mask)
+            with b.nested(backward.name):
+                y2, last2, finals2 = backward.run(b, x, states[half:], mask)
+            forward.regularize(b, y1 if forward.return_sequences else last1)
+            backward.regularize(b, y2 if forward.return_sequences else last2)
             if forward.return_sequences and forward.go_backwards:
                 # Keras turns the second layer's output round, whichever that is.
                 y1, y2 = b.flip(y1, 1), b.flip(y2, 1)
@@ -127,6 +147,7 @@ class TimeDistributed(Layer):
 
     def __init__(self, layer: Layer, **options: Any) -> None:
         super().__init__(**options)
+        layer = getattr(layer, "network", layer)  # of a model
         self.layer = layer
         if not isinstance(layer, Layer):
             raise self.unsupported(f"wraps {layer!r}", "wrap a layer")
