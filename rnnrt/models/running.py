@@ -99,17 +99,26 @@ class Running:
         ndarray or tuple of ndarray
             One array for a model with one output.
         """
-        if kwargs or not all(type(x) is np.ndarray for x in args):
+        for x in args:
+            if type(x) is not np.ndarray:
+                return self._other_call(args, kwargs)
+        if kwargs:
             return self._other_call(args, kwargs)
         return self._run_arrays(args, kwargs)
 
     def _run_arrays(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        session = self._now[1] if self._now is not None and self._seen == Changes.count else self._session
+        now = self._now
+        if now is None or self._seen != Changes.count:
+            self._see(args)
+            now = self._refreshed()
         if kwargs or len(args) != len(self._names):
             results = self.run(None, self._named(args, kwargs))
         else:
-            results = session.run(list(args))
+            results = now[1].run(list(args))
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _see(self, args: Sequence[Any]) -> None:
+        """What there is to learn from the first arrays."""
 
     def _named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         if len(args) > len(self.inputs):

@@ -151,10 +151,6 @@ class Sequential(Model):
         self._see(args)
         return super()._other_call(args, kwargs)
 
-    def _run_arrays(self, args: Sequence[Any], kwargs: Any) -> Any:
-        self._see(args)
-        return super()._run_arrays(args, kwargs)
-
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `Model.predict`; a model that does not know the shape of its input learns it from `x`."""
         self._see((x,))
