@@ -95,7 +95,7 @@ SLOPES: dict[str, Callable[[Array, float, float], Array]] = {
     "Affine": lambda x, a, b: np.full_like(x, a),
     "Elu": lambda x, a, b: np.where(x > 0, 1, a * np.exp(np.minimum(x, 0))),
     "Exp": lambda x, a, b: np.exp(x),
-    "Gelu": lambda x, a, b: 0.5 * (1 + _erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
+    "Gelu": lambda x, a, b: 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
     "GeluTanh": lambda x, a, b: _gelu_tanh_slope(x),
     "HardSigmoid": lambda x, a, b: np.where((a * x + b > 0) & (a * x + b < 1), a, 0),
     "HardSwish": lambda x, a, b: np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5)),

@@ -127,6 +127,8 @@ def constant_list(b: GradientContext, node: Node, index: int) -> list[int] | Non
         return None
     value = b.spec(name).value
     if value is None:
-        reason = f"{node.label()}: input {index} ({name!r}) is computed while the network runs, and has no gradient rule"
+        reason = (
+            f"{node.label()}: input {index} ({name!r}) is computed while the network runs, and has no gradient rule"
+        )
         raise UnsupportedModelError("graph", [f"{reason}; make it a constant"])
     return [int(v) for v in np.ravel(value)]

@@ -60,9 +60,7 @@ def _geometry(window: Window, pads: Sequence[tuple[int, int]], group: int) -> di
     return {"strides": window.strides, "dilations": window.dilations, "pads": flat, "group": group}
 
 
-def _weights(
-    b: GradientContext, x: str, g: str, window: Window, pads: Sequence[tuple[int, int]], group: int
-) -> str:
+def _weights(b: GradientContext, x: str, g: str, window: Window, pads: Sequence[tuple[int, int]], group: int) -> str:
     return b.op("ConvWeightGradient", [x, g], kernel_shape=window.kernel, **_geometry(window, pads, group))
 
 

@@ -12,8 +12,8 @@ from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
 from rnnrt.ops.base import REQUIRED, GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import broadcast_shapes, present, same_dtype, size_of
-from rnnrt.ops.product import NATIVE, computed_product, gemm, packed_product
 from rnnrt.ops.dense_gradients import einsum_rule, gemm_rule, matmul_rule
+from rnnrt.ops.product import NATIVE, computed_product, gemm, packed_product
 
 
 def fits(a: Dim, b: Dim) -> bool:

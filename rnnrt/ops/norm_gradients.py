@@ -15,7 +15,7 @@ from rnnrt.ops.broadcast import normalise_axis, present, same_dtype, size_of
 
 
 def softmax_rule(node: Node, g: str, b: GradientContext, axis: int, log: bool) -> list[str]:
-    """y (g - sum(g y)); of the logarithm g - exp(y) sum(g)."""
+    """Y (g - sum(g y)); of the logarithm g - exp(y) sum(g)."""
     y = node.outputs[0]
     if log:
         return [b.op("Sub", [g, b.op("Mul", [b.op("Exp", [y]), sum_over(b, g, [axis], keepdims=True)])])]

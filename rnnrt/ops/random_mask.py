@@ -96,7 +96,9 @@ class RandomMask(Flat):
         _, _, dtype = cls._checked(node)
         state = present(node, inputs)
         if state.dtype != INT64 or (state.shape is not None and state.shape not in ((2,), (None,))):
-            raise ShapeError(f"{node.label()}: input 0 is {state.dtype} of shape {state.shape}; give int64 of shape (2,)")
+            raise ShapeError(
+                f"{node.label()}: input 0 is {state.dtype} of shape {state.shape}; give int64 of shape (2,)"
+            )
         target = tuple(cls.attr(node, "shape"))
         if given(inputs, 1) is not None:
             values, rank = constant_ints(inputs, 1), present(node, inputs, 1).shape

@@ -26,7 +26,7 @@ def share_ties(b: GradientContext, x: str, y: str, g: str, axes: Sequence[int]) 
 
 
 def _l2(b: GradientContext, x: str, y: str, g: str, axes: Sequence[int], n: int) -> str:
-    """x / |x|, and 0 for the vector 0."""
+    """X / |x|, and 0 for the vector 0."""
     zero = b.op("Equal", [y, scalar(b, 0, y)])
     length = b.op("Where", [zero, scalar(b, 1, y), y])
     return b.op("Mul", [x, b.op("Div", [g, length])])

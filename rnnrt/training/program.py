@@ -139,11 +139,11 @@ def _joint(step: StepGraph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, lis
     for k, term in enumerate(step.losses):
         prediction, function = _target(graph, types, term)
         inputs = (prediction, *([term.mask] if term.mask else []))
-        names = (f"loss:{k}", f"loss:{k}/gradient") if backward else (f"loss:{k}",)
-        results = (TensorSpec(np.dtype(np.float64), ()), types[prediction])
-        attrs = {"call": _caller(function, backward), "results": results[: len(names)]}
-        nodes.append(Node("Python", inputs, names, attrs, f"loss:{k}"))
-        for name, spec in zip(names, results, strict=False):
+        names = [f"loss:{k}", f"loss:{k}/gradient"][: 1 + backward]
+        results = [TensorSpec(np.dtype(np.float64), ()), types[prediction]][: 1 + backward]
+        attrs = {"call": _caller(function, backward), "results": tuple(results)}
+        nodes.append(Node("Python", inputs, tuple(names), attrs, f"loss:{k}"))
+        for name, spec in zip(names, results, strict=True):
             types[name] = TensorSpec(spec.dtype, spec.shape)
         if backward:
             seeds[prediction] = names[1]
@@ -157,7 +157,8 @@ def _joint(step: StepGraph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, lis
     if not backward:
         return graph.replace(outputs=tuple(outputs)), []
     back = differentiate(graph, types, seeds, list(step.gradients))
-    nodes, watched = list(back.nodes), {}
+    nodes = list(back.nodes)
+    watched: dict[str, str] = {}
     if step.watched:
         nodes, watched = _watch(nodes)
     outputs += [Value(name, np.dtype(np.float32)) for name in watched.values()]

@@ -152,7 +152,7 @@ class Trainer:
         arrays = self._inputs(graph, xs)
         program = self.program(training, arrays)
         losses, results = self.run(program, graph, arrays, ys, weights)
-        total = penalties + sum(w * v for w, v in zip((objective.weights[k] for k in objective.trained), losses, strict=True))
+        total = penalties + sum(objective.weights[k] * v for k, v in zip(objective.trained, losses, strict=True))
         total += sum(float(results[name]) for name in graph.losses)
         predictions = [results[name] for name in graph.outputs]
         masks = [None if name is None else results[name] for name in graph.masks]
@@ -278,7 +278,9 @@ class Trainer:
         """
         variables = self._all_variables()
         if list(meta["paths"]) != [v.path for v in variables]:
-            raise StateError("the checkpoint holds the variables of another model; make the model as it was, or delete it")
+            raise StateError(
+                "the checkpoint holds the variables of another model; make the model as it was, or delete it"
+            )
         for k, variable in enumerate(variables):
             variable.assign(arrays[f"variable/{k}"])
         own = "optimizer/"

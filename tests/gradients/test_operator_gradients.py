@@ -234,7 +234,12 @@ def test_reductions(kind: str, data: st.DataObject) -> None:
 
 
 def test_reductions_at_special_points() -> None:
-    check("ReduceProd", [np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 1.5], [1.0, 2.0, -3.0]]), np.array([1])], [0], constant=(1,))
+    check(
+        "ReduceProd",
+        [np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 1.5], [1.0, 2.0, -3.0]]), np.array([1])],
+        [0],
+        constant=(1,),
+    )
     # A length has no gradient at zero, and what is chosen there is zero and not NaN.
     from tests.gradients.support import evaluate, joint_graph
 
