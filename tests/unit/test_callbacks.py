@@ -326,7 +326,10 @@ def test_the_bar_is_drawn_ten_times_a_second_at_most():
     text = bar._out.getvalue()
     assert text.count("loss: 0.5000") == len(made) + 1
     assert text.endswith("1000/1000 ==================== 3s 3ms/step - loss: 0.5000\n")
-    assert "\r" in text
+    *_, drawn, cleared, last = text[:-1].split("\r")
+    assert drawn.strip().startswith("9")
+    assert cleared == " " * len(cleared) and len(cleared) >= len(drawn)
+    assert last.startswith("1000/1000")
 
 
 def test_progress_without_a_known_end():
