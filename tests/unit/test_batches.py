@@ -132,7 +132,7 @@ def test_a_run_resumed_anywhere_gives_the_same_batches(kind, steps, shuffle):
         seen = []
         for epoch in range(first, 4):
             for number, batch in enumerate(batches.epoch(start), start):
-                seen.append(rows([batch])[0])
+                seen.append((epoch, rows([batch])[0]))
                 generator.random()  # dropout, say
                 if stop == (epoch, number):
                     return seen, json.loads(json.dumps([batches.state(), generator.bit_generator.state]))
