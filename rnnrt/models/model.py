@@ -21,11 +21,12 @@ from rnnrt.models.graph_layers import GraphLayers
 from rnnrt.models.predict import Prediction
 from rnnrt.models.running import Running
 from rnnrt.models.structure import Structure
+from rnnrt.models.training import Training
 from rnnrt.models.weighted import Weighted
 from rnnrt.runtime import Session
 
 
-class Model(Structure, Weighted, Prediction, Running):
+class Model(Training, Structure, Weighted, Prediction, Running):
     """A network that runs, and can be trained.
 
     Parameters
@@ -84,6 +85,10 @@ class Model(Structure, Weighted, Prediction, Running):
         self._graph_layers: GraphLayers | None = None
         self._stamp: tuple[int, ...] = ()
         self._states: dict[str, np.ndarray] = {}
+        self._compiled, self._trainer, self.history = None, None, None
+        self._initial_epoch = self._initial_batch = None
+        self._running_batches = self._resumed_batches = None
+        self.stop_training = False
         self._carrying: tuple[Session, tuple[StateSlot, ...]] | None = None
         if network is not None:
             network.face = self
@@ -198,10 +203,18 @@ class Model(Structure, Weighted, Prediction, Running):
             self._graph_layers = GraphLayers(self._source)
         return self._graph_layers
 
-    def training_graph(self, training: bool) -> TrainingGraph:
-        """What a trainer differentiates, or with `training` False what it evaluates with the same variables."""
+    def training_graph(self, training: bool, carry_all: bool = False) -> TrainingGraph:
+        """What a trainer differentiates, or with `training` False what it evaluates with the same variables.
+
+        With `carry_all` every recurrent layer carries its state from batch to batch, as stateful ones do.
+        """
         if self.network is not None:
-            return training_graph(self._ready(), training, self.legacy)
+            return training_graph(self._ready(), training, self.legacy, carry_all)
+        if carry_all:
+            reason = (
+                f"model {self.name!r}: came without layers, so that its states cannot be carried from piece to piece"
+            )
+            raise UnsupportedModelError(self.name, [f"{reason}; train it on whole sequences, without bptt_steps"])
         holder = self._holder
         assert isinstance(holder, GraphLayers)
         return holder.training_graph()

@@ -43,6 +43,13 @@ class Objective:
         Names of the model's outputs.
     loss, metrics, weighted_metrics, loss_weights
         What `Model.compile` takes.
+    shapes : sequence of (tuple, tuple), optional
+        For each output the shapes of its targets and predictions: what loss="crossentropy" means depends on them.
+
+    Attributes
+    ----------
+    last : float
+        The loss of the last batch.
     """
 
     def __init__(
@@ -52,16 +59,23 @@ class Objective:
         metrics: Any = None,
         weighted_metrics: Any = None,
         loss_weights: Any = None,
+        shapes: Sequence[tuple[Any, Any]] = (),
     ) -> None:
         self.outputs = list(outputs)
         if len(self.outputs) == 1 and isinstance(loss, (list, tuple)) and len(loss) == 1:
             loss = loss[0]
-        self.losses: list[Loss | None] = [losses_module.get(item) for item in per_output("loss", loss, self.outputs)]
+        self.losses: list[Loss | None] = [
+            None if item is None else losses_module.resolve(item, *shapes)
+            for item, shapes in zip(
+                per_output("loss", loss, self.outputs), shapes or [((), ())] * len(outputs), strict=True
+            )
+        ]
         weights = per_output("loss_weights", loss_weights, self.outputs)
         self.weights = [1.0 if w is None else float(w) for w in weights]
         self.metrics = [_metrics(m) for m in self._by_output("metrics", metrics)]
         self.weighted = [_metrics(m) for m in self._by_output("weighted_metrics", weighted_metrics)]
         self.total = metrics_module.Mean(name="loss")
+        self.last = 0.0
         self.parts = [metrics_module.Mean(name=f"{name}_loss") for name in self.outputs] if len(outputs) > 1 else []
         if not any(self.losses) and loss is not None:
             raise RnnrtError("no output has a loss; give compile(loss=...) a loss for at least one")
@@ -109,6 +123,7 @@ class Objective:
     ) -> None:
         """Take in a batch."""
         rows = len(predictions[0])
+        self.last = total
         self.total.update_state(total, sample_weight=rows)
         if self.parts:
             for k, value in zip(self.trained, losses, strict=True):
@@ -136,27 +151,28 @@ class Objective:
 
     def reset(self) -> None:
         """Forget all batches."""
-        for metric in self._everything():
+        for metric in self.everything():
             metric.reset_state()
 
     def state(self) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
         """What the batches so far have left: arrays by name, and numbers for each metric."""
         arrays: dict[str, np.ndarray] = {}
         numbers: list[dict[str, Any]] = []
-        for k, metric in enumerate(self._everything()):
+        for k, metric in enumerate(self.everything()):
             numbers.append({key: v for key, v in vars(metric).items() if type(v) in (int, float)})
             arrays.update({f"metric/{k}/{key}": v for key, v in vars(metric).items() if isinstance(v, np.ndarray)})
         return arrays, numbers
 
     def load_state(self, arrays: Mapping[str, np.ndarray], numbers: Sequence[Mapping[str, Any]]) -> None:
         """Go on where `state` was taken."""
-        for k, (metric, values) in enumerate(zip(self._everything(), numbers, strict=True)):
+        for k, (metric, values) in enumerate(zip(self.everything(), numbers, strict=True)):
             vars(metric).update(values)
             for key in vars(metric):
                 if f"metric/{k}/{key}" in arrays:
                     setattr(metric, key, np.array(arrays[f"metric/{k}/{key}"]))
 
-    def _everything(self) -> list[Metric]:
+    def everything(self) -> list[Metric]:
+        """All metrics: the loss, its parts, and those of each output."""
         return [self.total, *self.parts, *(m for metrics in self._all_metrics() for m in metrics)]
 
     def _all_metrics(self) -> list[list[Metric]]:
@@ -167,7 +183,7 @@ def _metrics(given: Any) -> list[Metric]:
     if given is None:
         return []
     items = given if isinstance(given, (list, tuple)) else [given]
-    return [found for item in items if (found := metrics_module.get(item)) is not None]
+    return [metrics_module.resolve(item) for item in items if item is not None]
 
 
 def _update(metric: Metric, y_true: Any, y_pred: np.ndarray, weight: Any, mask: np.ndarray | None) -> None:

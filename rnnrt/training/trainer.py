@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +52,8 @@ class Trainer:
     seed : int
         Where the random numbers of dropout start.
     threads : int
+    carries_all : bool
+        The graphs carry the states of all recurrent layers.
 
     Attributes
     ----------
@@ -64,8 +67,15 @@ class Trainer:
     """
 
     def __init__(
-        self, graphs: Mapping[bool, TrainingGraph], objective: Objective, optimizer: Optimizer, seed: int, threads: int
+        self,
+        graphs: Mapping[bool, TrainingGraph],
+        objective: Objective,
+        optimizer: Optimizer,
+        seed: int,
+        threads: int,
+        carries_all: bool = False,
     ) -> None:
+        self.carries_all = carries_all
         self.graphs, self.objective, self.optimizer = dict(graphs), objective, optimizer
         self.threads = threads
         self.random = np.array([seed, 0], np.int64)
@@ -141,6 +151,13 @@ class Trainer:
         """The losses of a batch, without an update; `objective` takes it in. Parameters and errors as of `train`."""
         self._run(False, xs, ys, weights, self._penalties())
 
+    def advance(self, xs: Sequence[Any]) -> None:
+        """Let layers take in a piece of a sequence whose outputs do not matter: only what they carry moves on."""
+        graph = self.graphs[True]
+        arrays = self._inputs(graph, xs)
+        self.run(self.program(True, arrays, losses=False), graph, arrays, (), None)
+        self.random[1] += 1
+
     def _penalties(self) -> float:
         return sum(float(r(variable.value)) for _, variable, r, _ in self._settings if r is not None)
 
@@ -186,14 +203,18 @@ class Trainer:
             raise ShapeError("the batch is empty; give at least one row")
         return arrays
 
-    def program(self, training: bool, arrays: Sequence[np.ndarray], watched: bool = False) -> Program:
-        """The program of a step for inputs of these shapes."""
-        key = (training, watched, *(a.shape for a in arrays))
+    def program(
+        self, training: bool, arrays: Sequence[np.ndarray], watched: bool = False, losses: bool = True
+    ) -> Program:
+        """The program of a step for inputs of these shapes; without losses it is the forward pass alone."""
+        key = (training, watched, losses, *(a.shape for a in arrays))
         found = self._programs.get(key)
         if found is None:
             graph = self.graphs[training]
             shapes = {name: array.shape for name, array in zip(graph.data, arrays, strict=True)}
-            step = self._step(graph, len(arrays[0]), backward=training or watched, watched=watched)
+            step = self._step(graph, len(arrays[0]), (training or watched) and losses, watched)
+            if not losses:
+                step = replace(step, losses=(), added=())
             found = self._programs[key] = Program(step, shapes, self._target, self.threads)
             while len(self._programs) > MAX_PROGRAMS:
                 self._programs.popitem(last=False)
@@ -252,6 +273,11 @@ class Trainer:
                 "give batches of one size, or call reset_states()"
             )
         return found
+
+    def reset_memory(self) -> None:
+        """What layers carry from piece to piece of a sequence becomes zero."""
+        for array in self._states.values():
+            array.fill(0)
 
     def reset_states(self) -> None:
         """Stateful layers begin anew, with batches of any size."""
