@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from rnnrt.formats.keras_weights import RENAMED, keras_class
-from rnnrt.layers import Call, GraphBuilder, InputLayer, InputSpec, Layer, Network, Ref, Tensor, TimeDistributed
+from rnnrt.layers import (
+    BatchNormalization,
+    Call,
+    GraphBuilder,
+    InputLayer,
+    InputSpec,
+    Layer,
+    Network,
+    Ref,
+    Tensor,
+    TimeDistributed,
+)
 from rnnrt.layers.activations import canonical
 from rnnrt.layers.network import refs_in
 from rnnrt.layers.operations import Operation
@@ -100,6 +111,8 @@ class Serializer:
             return name
         if key in _LISTS_OF_ONE and isinstance(value, int):
             return [value]
+        if key == "axis" and isinstance(layer, BatchNormalization) and isinstance(value, list | tuple):
+            (value,) = value  # Keras 2 writes a list, Keras 3 takes a number
         if isinstance(value, Layer) and key == "activation":  # Keras does not build it with the layer it is in
             return self.layer(value) | ({"build_config": {"input_shape": shape}} if shape else {})
         if isinstance(value, Layer):

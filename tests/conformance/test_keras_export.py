@@ -28,6 +28,7 @@ from tests.conformance.keras_cases import CASES, worth_trying
 from tests.conformance.test_keras_fixtures import FILES, FOLDER
 from tests.conformance.test_keras_layers import feeds_for, framework, outputs_of, randomise
 from tests.conformance.test_shared_keras import EXPORTS, MODELS
+from tests.conformance.test_shared_keras import _numbered as numbered
 from tests.support import assert_close, shared_dir
 
 h5py = pytest.importorskip("h5py")
@@ -102,12 +103,13 @@ def test_keras_runs_it(name: str, tmp_path: Path) -> None:
     model = CASES[name](keras)
     randomise(model, rng)
     feeds = feeds_for(model, rng)
+    want = outputs_of(model, feeds)
     model.save(tmp_path / "first.keras")
     network, version = network_of(tmp_path / "first.keras")
     batch_size = len(feeds[0]) if name == "stateful" else None
     write_keras(tmp_path / "second.keras", network, made_by=version, batch_size=batch_size)
     again = keras.models.load_model(tmp_path / "second.keras", compile=False)
-    for a, b in zip(outputs_of(again, feeds), outputs_of(model, feeds), strict=True):
+    for a, b in zip(outputs_of(again, feeds), want, strict=True):
         assert_close(a, b, 1e-6, name)
 
 
@@ -122,6 +124,23 @@ def test_keras_3_runs_what_keras_2_wrote(name: str, tmp_path: Path) -> None:
     got = outputs_of(model, [case[f"x{k}"] for k in range(len(network.inputs))])
     for k, y in enumerate(got):
         assert_close(y, case[f"y{k}"], 2e-5, name)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [f"exports/{n}" for n in EXPORTS] + [f"models/{n}" for n in MODELS])
+def test_keras_3_runs_published_files(name: str, tmp_path: Path) -> None:
+    path = shared_dir(*name.split("/"))
+    keras = framework(3)
+    network, version = network_of(path)
+    write_keras(tmp_path / "new.keras", network, made_by=version)
+    model = keras.models.load_model(tmp_path / "new.keras", compile=False)
+    recorded, given, wanted = (
+        (path.with_suffix(".npz"), "x", "y") if name.startswith("exports") else (f"{path}.case.npz", "in__", "out__")
+    )
+    case = np.load(recorded)
+    got = outputs_of(model, numbered(case, given))
+    for a, b in zip(got, numbered(case, wanted), strict=True):
+        assert_close(a, b, 2e-5, name)
 
 
 def recorded(name: str) -> dict[str, Any]:

@@ -35,6 +35,8 @@ FILES = sorted(
     for p in SHARED.glob(f"{part}/*/*")
     if p.suffix in SUFFIXES
 )
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "keras"
+STORED = sorted(p.name for p in FOLDER.iterdir() if p.suffix in (".keras", ".h5"))
 F32 = np.dtype("float32")
 
 
@@ -79,6 +81,16 @@ def test_published_file(name: str, tmp_path: Path) -> None:
                 feeds[value.name].shape
             ).astype(value.dtype)
     agrees(graph, feeds, tmp_path / "out.onnx")
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_stored_keras_file(name: str, tmp_path: Path) -> None:
+    """onnxruntime gives what Keras gave: masks, states and all."""
+    graph, case = read_model(FOLDER / name), np.load(FOLDER / f"{name}.npz")
+    peer = export(graph, tmp_path / "keras.onnx")
+    got = peer.run(None, {v.name: case[f"x{k}"] for k, v in enumerate(graph.inputs)})
+    for k, y in enumerate(got):
+        assert_close(y, case[f"y{k}"], 2e-5, f"{name}, output {k}")
 
 
 SMALL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
