@@ -90,7 +90,7 @@ class Session:
 
     def _run_anew(self, inputs: list[Any]) -> list[np.ndarray]:
         """Check the inputs and find the plan for their shapes, then run it."""
-        arrays = [_check(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
+        arrays = [checked_input(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
         bound = self._lookup(arrays)
         if bound.plan is None:
             feeds = {value.name: array for value, array in zip(bound.graph.inputs, arrays, strict=True)}
@@ -128,7 +128,7 @@ class Session:
         RnnrtError
             Shapes depend on data, so that there is no plan.
         """
-        arrays = [_check(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
+        arrays = [checked_input(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
         plan = self._lookup(arrays).plan
         if plan is None:
             raise RnnrtError("shapes depend on data, so there is no plan whose instructions could be timed")
@@ -183,8 +183,14 @@ class Session:
         return _Bound(graph, lower(graph, all_specs, self.target, self._packs, self.threads))
 
 
-def _check(value: Value, given: Any) -> np.ndarray:
-    """`given` as a contiguous array of the declared dtype, its shape checked against the declared one."""
+def checked_input(value: Value, given: Any) -> np.ndarray:
+    """`given` as a contiguous array of the declared dtype, its shape checked against the declared one.
+
+    Raises
+    ------
+    ShapeError
+        The shape is another, or the dtype would lose what the array holds.
+    """
     array = np.asarray(given)
     if array.dtype != value.dtype:
         if not np.can_cast(array.dtype, value.dtype, "same_kind") and not (
