@@ -92,7 +92,7 @@ def rnn_by_the_book(x: Array, kernel: Array, recurrent: Array, bias: Array) -> A
 def run(layer: Layer, x: Array) -> list[Array]:
     """What the layer gives: the compiled plan in its dtype, then the reference in float64."""
     b = GraphBuilder("test")
-    y = layer(b, b.input("x", (None, *x.shape[1:]), layer.dtype))
+    y = layer.apply(b, b.input("x", (None, *x.shape[1:]), layer.dtype))
     graph = b.finish([("y", y)])
     given = x.astype(layer.dtype)
     return [Session(graph).run([given])[0], evaluate(graph, {"x": given}, np.float64)[0]]
@@ -100,7 +100,8 @@ def run(layer: Layer, x: Array) -> list[Array]:
 
 def fill(layer: L.RNN, arrays: Sequence[Array]) -> None:
     cell = layer.cells[0]
-    cell.weights.update(zip(cell.weight_names(), arrays, strict=True))
+    for name, array in zip(cell.weight_names(), arrays, strict=True):
+        cell.put_array(name, array)
 
 
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
