@@ -8,6 +8,7 @@ from typing import Any
 from rnnrt.formats.keras_store import RENAMED
 from rnnrt.formats.keras_weights import keras_class
 from rnnrt.layers import (
+    LAYERS,
     BatchNormalization,
     Call,
     GraphBuilder,
@@ -72,6 +73,12 @@ class Serializer:
             home = "nn" if layer.kind in _NN else "core" if layer.kind in _CORE else "numpy"
             config = layer.get_config()
             return {**spec_of(layer.kind, f"keras.src.ops.{home}", config), "registered_name": layer.kind}
+        if LAYERS.get(kind) is not type(layer) or kind == "Lambda":
+            self.reasons.append(
+                f"{layer.label()}: is made by Python code, which a file does not hold; "
+                "use Keras's layers in its place, or save the network as .rnnrt or .onnx"
+            )
+            return {}
         name = RENAMED.get(kind, kind)
         return spec_of(name, "keras.layers", self.config(layer, name, shape))
 

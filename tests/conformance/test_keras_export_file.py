@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import rnnrt
 from rnnrt import layers as L
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.formats.keras_export import write_keras
 from rnnrt.layers import Call, Chain, InputSpec, Layer, Network, Ref
 from tests.conformance.test_keras_export import F32, goes_round
 from tests.conformance.test_keras_layers import framework
+from tests.support import assert_close
 
 
 def chain(*layers: Layer, shape: tuple[int | None, ...] = (None, 6, 4), dtype: np.dtype = F32) -> Network:
@@ -152,3 +154,38 @@ def test_a_functional_network_by_hand(tmp_path: Path) -> None:
     layers = config_of(tmp_path / "f.keras")["config"]["layers"]
     assert [layer["name"] for layer in layers] == ["p", "q", "both", "sum"]
     assert len(layers[2]["inbound_nodes"]) == 2
+
+
+def built_here() -> Any:
+    """A Functional model of Keras's building API: shared layers, arithmetic, a nested Sequential, two outputs."""
+    inner = rnnrt.Sequential([L.Input((6, 4)), L.GRU(4, return_sequences=True), L.LayerNormalization()])
+    x, y = L.Input((6, 4)), L.Input((6, 4))
+    dense = L.Dense(4, activation="tanh", kernel_regularizer="l2")
+    z = dense(inner(x)) + 2.0 * dense(y)
+    last = L.Bidirectional(L.LSTM(3, kernel_initializer="he_normal", dropout=0.2))(z)
+    return rnnrt.models.Model([x, y], [L.Dense(2)(L.Dropout(0.5)(last)), L.GlobalAveragePooling1D()(z)])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_built_here(tmp_path: Path) -> None:
+    model = built_here()
+    goes_round(model.network, tmp_path / "built.keras")
+    keras = framework(3)
+    again = keras.models.load_model(tmp_path / "built.keras", compile=False)
+    rng = np.random.default_rng(0)
+    feeds = [rng.normal(size=(3, 6, 4)).astype(np.float32) for _ in range(2)]
+    for a, b in zip(again(feeds, training=False), model.predict(feeds, verbose=0), strict=True):
+        assert_close(np.asarray(a.detach().cpu() if hasattr(a, "detach") else a), b, 1e-5)
+
+
+class Doubled(L.Layer):
+    """A layer of one's own."""
+
+    def call(self, x: Any) -> Any:
+        return L.Add(name="twice")([x, x])
+
+
+def test_layers_of_python_code_are_refused(tmp_path: Path) -> None:
+    network = chain(Doubled(name="own"), fill(L.Dense(2), (4, 2), (2,)))
+    with pytest.raises(UnsupportedModelError, match=r"layer 'own' \(Doubled\): is made by Python code"):
+        write_keras(tmp_path / "no.keras", network)
