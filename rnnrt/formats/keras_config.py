@@ -226,7 +226,7 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
     _refuse_twins(layers, context)
     if found.name in {layer.name for layer in layers}:
         found = InputSpec(found.name + "_input", found.shape, found.dtype)
-    return Chain(layers, [found], name=name)
+    return Chain(layers, [found], name=name, trainable=bool(config.get("trainable", True)))
 
 
 def _first_shape(config: Mapping[str, Any], spec: Mapping[str, Any], first: Mapping[str, Any]) -> Any:

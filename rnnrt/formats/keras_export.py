@@ -7,7 +7,6 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from rnnrt.errors import RnnrtError, UnsupportedModelError
 from rnnrt.formats.files import replacing
 from rnnrt.formats.keras_export_config import Serializer
 from rnnrt.formats.keras_import import is_legacy, to_graph
-from rnnrt.formats.keras_weights import store_groups
+from rnnrt.formats.keras_store import store_groups
 from rnnrt.ir import Graph, Node
 from rnnrt.layers import Network
 
@@ -72,7 +71,7 @@ def write_keras(
     reasons += serializer.reasons
     if reasons:
         raise UnsupportedModelError(name, reasons, "written for Keras 3")
-    weights = _hdf5(store_groups(network))
+    weights = _hdf5(network)
     metadata = {"keras_version": keras_version, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
     with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("metadata.json", json.dumps(metadata))
@@ -80,18 +79,14 @@ def write_keras(
         archive.writestr("model.weights.h5", weights)
 
 
-def _hdf5(groups: Mapping[str, tuple[str, list[np.ndarray]]]) -> bytes:
+def _hdf5(network: Network) -> bytes:
     try:
         import h5py
     except ImportError:
         raise RnnrtError('writing Keras files needs h5py: pip install "rnnrt[convert]"') from None
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
-        for path, (name, arrays) in groups.items():
-            group = file.create_group(path)
-            group.attrs["name"] = name
-            for k, array in enumerate(arrays):
-                group.create_dataset(str(k), data=array)
+        store_groups(network, file, converted=True)
     return buffer.getvalue()
 
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from rnnrt.formats.keras_weights import RENAMED, keras_class
-from rnnrt.layers import Call, GraphBuilder, InputLayer, InputSpec, Layer, Network, Ref, Tensor, TimeDistributed
+from rnnrt.formats.keras_store import RENAMED
+from rnnrt.formats.keras_weights import keras_class
+from rnnrt.layers import (
+    LAYERS,
+    BatchNormalization,
+    Call,
+    GraphBuilder,
+    InputLayer,
+    InputSpec,
+    Layer,
+    Network,
+    Ref,
+    Tensor,
+    TimeDistributed,
+)
 from rnnrt.layers.activations import canonical
 from rnnrt.layers.network import refs_in
 from rnnrt.layers.operations import Operation
+from rnnrt.layers.serial import plain, spec_of
 
 Known = Mapping[tuple[str, int], Sequence[Tensor]]
 Shape = list[int | None]
@@ -21,10 +33,6 @@ _NOT_TAKEN = {
     "SpatialDropout1D": {"trainable", "noise_shape"},
 }
 """Arguments of the base class that Keras's class does not take."""
-
-_OF_KERAS_2 = {"implementation", "sparse", "ragged", "renorm_clipping", "renorm_momentum"}
-_SAY_NO = {"unit_forget_bias"}
-"""Options whose False differs from their default."""
 
 _HOMES = (
     ("_initializer", "keras.initializers"),
@@ -63,10 +71,16 @@ class Serializer:
         kind = keras_class(layer)
         if isinstance(layer, Operation):
             home = "nn" if layer.kind in _NN else "core" if layer.kind in _CORE else "numpy"
-            config = {"name": layer.name, **plain(layer.made_with)}
-            return _record(f"keras.src.ops.{home}", layer.kind, config, layer.kind)
+            config = layer.get_config()
+            return {**spec_of(layer.kind, f"keras.src.ops.{home}", config), "registered_name": layer.kind}
+        if LAYERS.get(kind) is not type(layer) or kind == "Lambda":
+            self.reasons.append(
+                f"{layer.label()}: is made by Python code, which a file does not hold; "
+                "use Keras's layers in its place, or save the network as .rnnrt or .onnx"
+            )
+            return {}
         name = RENAMED.get(kind, kind)
-        return _record("keras.layers", name, self.config(layer, name, shape))
+        return spec_of(name, "keras.layers", self.config(layer, name, shape))
 
     def config(self, layer: Layer, kind: str, shape: Shape | None) -> dict[str, Any]:
         """The arguments with which Keras makes the layer of class `kind`."""
@@ -81,16 +95,14 @@ class Serializer:
                 f"{layer.label()}: is stateful, for which Keras needs a fixed batch size; "
                 "give batch_size, the number of sequences at a time"
             )
-        out = {}
-        for key, value in given.items():
-            skipped = key in _OF_KERAS_2 or key in _NOT_TAKEN.get(kind, ())
-            idle = key in layer.options and (value is None or (value is False and key not in _SAY_NO))
-            if not skipped and not idle:
-                out[key] = self.value(layer, key, value, shape)
-        return out
+        left_out = _NOT_TAKEN.get(kind, set())
+        return {k: self.value(layer, k, v, shape) for k, v in given.items() if k not in left_out}
 
     def value(self, layer: Layer, key: str, value: Any, shape: Shape | None) -> Any:
         """One argument."""
+        made = getattr(layer, key, None)
+        if isinstance(made, Layer) or (isinstance(made, list) and made and isinstance(made[0], Layer)):
+            value = made  # in the place of its configuration
         if key in _ACTIVATIONS and isinstance(value, str | None):
             name = canonical(value)
             if name == "gelu_tanh":
@@ -100,6 +112,8 @@ class Serializer:
             return name
         if key in _LISTS_OF_ONE and isinstance(value, int):
             return [value]
+        if key == "axis" and isinstance(layer, BatchNormalization) and isinstance(value, list | tuple):
+            (value,) = value  # Keras 2 writes a list, Keras 3 takes a number
         if isinstance(value, Layer) and key == "activation":  # Keras does not build it with the layer it is in
             return self.layer(value) | ({"build_config": {"input_shape": shape}} if shape else {})
         if isinstance(value, Layer):
@@ -108,8 +122,6 @@ class Serializer:
         if isinstance(value, list | tuple) and any(isinstance(v, Layer) for v in value):
             return [self.layer(v) for v in value]
         home = next((home for suffix, home in _HOMES if key.endswith(suffix)), None)
-        if home and hasattr(value, "get_config"):
-            return _record(home, type(value).__name__, plain(value.get_config()))
         if home and isinstance(value, Mapping) and "class_name" in value:
             return {"module": home, "registered_name": None, **plain(value)}
         return plain(value)
@@ -121,7 +133,7 @@ class Serializer:
         known, numbers = tensors_of(network), _numbers(network.calls)
         by_name = {layer.name: layer for layer in network.layers}
         specs = {spec.name: spec for spec in network.inputs}
-        missing = [InputLayer(spec.shape, spec.dtype.name, spec.name) for spec in network.inputs
+        missing = [InputLayer(batch_shape=spec.shape, dtype=spec.dtype.name, name=spec.name) for spec in network.inputs
                    if spec.name not in by_name]  # fmt: skip
         entries = []
         for layer in [*missing, *network.layers]:
@@ -149,9 +161,11 @@ class Serializer:
             "input_layers": inputs if len(inputs) > 1 else inputs[0],
             "output_layers": outputs if len(outputs) > 1 else outputs[0],
         }
-        return _record("keras.src.models.functional", "Functional", config, "Functional")
+        return {**spec_of("Functional", "keras.src.models.functional", config), "registered_name": "Functional"}
 
     def _sequential(self, network: Network) -> dict[str, Any]:
+        if not network.inputs:
+            raise network.unsupported("does not know the shape of its input", "call build(input_shape) first")
         (spec,) = network.inputs
         known = tensors_of(network)
         calls = {call.layer: call for call in network.calls}
@@ -164,7 +178,7 @@ class Serializer:
             "layers": [self._input(spec), *layers],
             "build_input_shape": shape,
         }
-        return _record("keras", "Sequential", config) | {"build_config": {"input_shape": shape}}
+        return spec_of("Sequential", "keras", config) | {"build_config": {"input_shape": shape}}
 
     def _called(self, layer: Layer, call: Call, known: Known) -> dict[str, Any]:
         """A layer with the shapes of its first call, from which Keras builds it."""
@@ -182,7 +196,7 @@ class Serializer:
     def _input(self, spec: InputSpec) -> dict[str, Any]:
         shape = self._shape(spec)
         config = {"batch_shape": shape, "dtype": spec.dtype.name, "sparse": False, "ragged": False, "name": spec.name}
-        return _record("keras.layers", "InputLayer", config)
+        return spec_of("InputLayer", "keras.layers", config)
 
     def _node(self, layer: Layer, call: Call, known: Known, numbers: Mapping[tuple[str, int], int]) -> dict[str, Any]:
         """One call."""
@@ -199,11 +213,6 @@ class Serializer:
                 history = [value.layer, numbers.get((value.layer, value.call), 0), value.tensor]
                 config = {"shape": self._shape(x), "dtype": x.dtype.name, "keras_history": history}
                 return {"class_name": "__keras_tensor__", "config": config}
-            if isinstance(value, slice):
-                parts = {key: written(getattr(value, key)) for key in ("start", "stop", "step")}
-                return {"class_name": "__slice__", "config": parts}
-            if value is Ellipsis:
-                return {"class_name": "__ellipsis__", "config": {}}
             if isinstance(value, list | tuple):
                 return [written(v) for v in value]
             return plain(value)
@@ -219,15 +228,6 @@ def tensors_of(network: Network) -> Known:
     return known
 
 
-def plain(value: Any) -> Any:
-    """Arrays and tuples as lists, numpy's numbers as Python's."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    return [plain(v) for v in value] if isinstance(value, list | tuple) else value
-
-
 def _numbers(calls: Iterable[Call]) -> dict[tuple[str, int], int]:
     """The place of each call among those of its layer."""
     made: dict[str, list[int]] = {}
@@ -237,8 +237,4 @@ def _numbers(calls: Iterable[Call]) -> dict[tuple[str, int], int]:
 
 
 def _policy(dtype: str) -> dict[str, Any]:
-    return _record("keras", "DTypePolicy", {"name": dtype})
-
-
-def _record(module: str, kind: str, config: Any, registered: str | None = None) -> dict[str, Any]:
-    return {"module": module, "class_name": kind, "config": config, "registered_name": registered}
+    return spec_of("DTypePolicy", "keras", {"name": dtype})

@@ -92,7 +92,7 @@ def rnn_by_the_book(x: Array, kernel: Array, recurrent: Array, bias: Array) -> A
 def run(layer: Layer, x: Array) -> list[Array]:
     """What the layer gives: the compiled plan in its dtype, then the reference in float64."""
     b = GraphBuilder("test")
-    y = layer(b, b.input("x", (None, *x.shape[1:]), layer.dtype))
+    y = layer.apply(b, b.input("x", (None, *x.shape[1:]), layer.dtype))
     graph = b.finish([("y", y)])
     given = x.astype(layer.dtype)
     return [Session(graph).run([given])[0], evaluate(graph, {"x": given}, np.float64)[0]]
@@ -100,7 +100,8 @@ def run(layer: Layer, x: Array) -> list[Array]:
 
 def fill(layer: L.RNN, arrays: Sequence[Array]) -> None:
     cell = layer.cells[0]
-    cell.weights.update(zip(cell.weight_names(), arrays, strict=True))
+    for name, array in zip(cell.weight_names(), arrays, strict=True):
+        cell.put_array(name, array)
 
 
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
@@ -117,6 +118,21 @@ def test_gru(update: str, reset: str, after: bool, dtype: str) -> None:
     want = gru_by_the_book(x, *arrays, update, reset, after)
     for got in run(layer, x):
         assert_close(got, want, TOLERANCE[dtype], f"{update} {reset} {after}")
+
+
+def test_gru_that_has_weights_already() -> None:
+    """The variables that a training run holds stay the same objects, with new values."""
+    x, arrays = random(B, T, I), gru_arrays(True)
+    layer = L.GRU(H, return_sequences=True, dtype="float64")
+    layer.build((None, T, I))
+    variables = list(layer.weights)
+    layer.load_convention(arrays, update_gate="new")
+    assert all(a is b for a, b in zip(layer.weights, variables, strict=True))
+    want = gru_by_the_book(x, *arrays, "new", "keep", True)
+    for got in run(layer, x):
+        assert_close(got, want, 1e-12)
+    with pytest.raises(ShapeError, match=r"kernel has shape \(5, 15\), it needs \(4, 15\)"):
+        layer.load_convention([random(5, 3 * H), *arrays[1:]])
 
 
 def gru_arrays(after: bool) -> list[Array]:
