@@ -31,6 +31,7 @@ class Training:
     stop_training: bool
     _compiled: dict[str, Any] | None
     _trainer: Trainer | None
+    _trained_ids: tuple[int, ...] | None
     _threads: int | None
     _initial_epoch: int | None
     _initial_batch: int | None

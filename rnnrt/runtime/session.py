@@ -132,12 +132,7 @@ class Session:
         plan = self._lookup(arrays).plan
         if plan is None:
             raise RnnrtError("shapes depend on data, so there is no plan whose instructions could be timed")
-        executor = plan.executor()
-        executor.threads = self.threads
-        seconds = executor.profile(arrays, runs)
-        assert seconds is not None, "the plan was made for these arrays"
-        kernels = ["numpy" if kind == "host" else kernel or kind for kind, kernel, *_ in plan.instructions]
-        return list(zip(plan.node_labels, kernels, seconds, strict=True))
+        return BoundPlan(plan, self.threads).profile(arrays, runs)
 
     def plan_for(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Graph, Plan | None]:
         """The folded graph and the plan for these input shapes (plan None: shapes depend on data)."""
@@ -181,6 +176,44 @@ class Session:
             specs[value.name] = TensorSpec(array.dtype, array.shape, known)
         graph, all_specs = specialise(self.graph, specs)
         return _Bound(graph, lower(graph, all_specs, self.target, self._packs, self.threads))
+
+
+class BoundPlan:
+    """A plan with memory of its own, for one caller at a time.
+
+    Parameters
+    ----------
+    plan : Plan
+    threads : int
+        How many threads a run may use.
+    """
+
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self.plan = plan
+        self._executor = plan.executor()
+        self._executor.threads = threads
+
+    def run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Run once on arrays of exactly the dtypes and shapes the plan was made for.
+
+        Raises
+        ------
+        RnnrtError
+            A kernel met a value outside its domain, such as an index out of range.
+        """
+        try:
+            results = self._executor.run(arrays)
+        except program.KernelError as error:
+            raise RnnrtError(f"{self.plan.node_labels[error.instruction]}: {error}") from None
+        assert results is not None, "the plan was made for these arrays"
+        return results
+
+    def profile(self, arrays: list[np.ndarray], runs: int) -> list[tuple[str, str, float]]:
+        """Node, kernel ("numpy" for a fallback) and mean seconds of each instruction, in order."""
+        seconds = self._executor.profile(arrays, runs)
+        assert seconds is not None, "the plan was made for these arrays"
+        kernels = ["numpy" if kind == "host" else kernel or kind for kind, kernel, *_ in self.plan.instructions]
+        return list(zip(self.plan.node_labels, kernels, seconds, strict=True))
 
 
 def checked_input(value: Value, given: Any) -> np.ndarray:

@@ -91,8 +91,9 @@ class Loop:
             if not self._warned and not math.isfinite(trainer.objective.last):
                 self._warned = True
                 warnings.warn(
-                    f"the loss is {trainer.objective.last} in batch {number} of epoch {epoch}; lower the learning rate, "
-                    "clip gradients (clipnorm=1.0), or look at model.gradient_report(x, y); TerminateOnNaN stops here",
+                    f"the loss is {trainer.objective.last} in batch {number} of epoch {epoch}; lower the learning "
+                    "rate, clip gradients (clipnorm=1.0), or look at model.gradient_report(x, y); the callback "
+                    "TerminateOnNaN stops here",
                     stacklevel=4,
                 )
             if ends:

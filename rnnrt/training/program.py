@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt._kernels import program
-from rnnrt.errors import RnnrtError, UnsupportedModelError
+from rnnrt.errors import UnsupportedModelError
 from rnnrt.ir import Graph, Node, Value
 from rnnrt.ops import TensorSpec
 from rnnrt.passes import specialise
 from rnnrt.plan import PackCache, Target, lower
+from rnnrt.runtime.session import BoundPlan
 from rnnrt.training.backward import differentiate
 
 ValueAndGradient = Callable[[np.ndarray, "np.ndarray | None", bool], "tuple[float, np.ndarray | None]"]
@@ -105,9 +105,7 @@ class Program:
             raise UnsupportedModelError(
                 "training", [f"{name}: the shape of its result depends on data; it cannot be trained" for name in names]
             )
-        self.labels, self.hosted = plan.node_labels, plan.hosted
-        self._executor = plan.executor()
-        self._executor.threads = threads
+        self.bound = BoundPlan(plan, threads)
         self.results = (*outputs, *watched)
         self._terms = len(step.losses)
 
@@ -119,11 +117,7 @@ class Program:
         RnnrtError
             A value lies outside an operator's domain, such as an index out of range.
         """
-        try:
-            found = self._executor.run(inputs)
-        except program.KernelError as error:
-            raise RnnrtError(f"{self.labels[error.instruction]}: {error}") from None
-        assert found is not None, "the plan was made for these arrays"
+        found = self.bound.run(inputs)
         losses = [float(value) for value in found[: self._terms]]
         return losses, dict(zip(self.results, found[self._terms :], strict=True))
 
