@@ -118,10 +118,9 @@ class RNN(Layer):
             raise self.unsupported("walks backwards", "train it on whole sequences, without bptt_steps")
         if self.stateful:
             b.stateful.append(self.name)
-        if self.stateful or b.carry_all:
-            if b.carry and not states:
-                carried = [b.state_input(n, cell.units, self.dtype) for n, (cell, _) in enumerate(expected)]
-                states = carried
+        if (self.stateful or b.carry_all) and b.carry and not states:
+            carried = [b.state_input(n, cell.units, self.dtype) for n, (cell, _) in enumerate(expected)]
+            states = carried
         if states and len(states) != len(expected):
             raise self.unsupported(f"is called with {len(states)} initial states", f"it has {len(expected)}")
         finals: list[Tensor] = []
