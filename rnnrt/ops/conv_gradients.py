@@ -1,7 +1,7 @@
 """Backward rules of the convolutions.
 
-Each of the two is the gradient of the other with respect to its input, up to the padding; both share the operator that makes
-the gradient of the weights.
+Each of the two is the gradient of the other with respect to its input, up to the padding; both share the operator that
+makes the gradient of the weights.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ def _geometry(window: Window, pads: Sequence[tuple[int, int]], group: int) -> di
     return {"strides": window.strides, "dilations": window.dilations, "pads": flat, "group": group}
 
 
-def _weights(
-    b: GradientContext, x: str, g: str, window: Window, pads: Sequence[tuple[int, int]], group: int
-) -> str:
+def _weights(b: GradientContext, x: str, g: str, window: Window, pads: Sequence[tuple[int, int]], group: int) -> str:
     return b.op("ConvWeightGradient", [x, g], kernel_shape=window.kernel, **_geometry(window, pads, group))
 
 

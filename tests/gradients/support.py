@@ -62,9 +62,7 @@ def joint_graph(graph: Graph, feeds: Feeds, wanted: Sequence[str], outputs: Sequ
     )
 
 
-def differences(
-    graph: Graph, feeds: Feeds, name: str, outputs: Sequence[str], seeds: Feeds, eps: float
-) -> np.ndarray:
+def differences(graph: Graph, feeds: Feeds, name: str, outputs: Sequence[str], seeds: Feeds, eps: float) -> np.ndarray:
     """Central differences, element by element, of the sum of all outputs times their seeds."""
     graph = graph.replace(outputs=tuple(Value(output, np.dtype(np.float64)) for output in outputs))
 
