@@ -46,16 +46,15 @@ def run(optimizer, dtype):
 def test_weights_go_where_those_of_keras_go(name, dtype, tolerance):
     if "norm" in str(OPTIMIZERS[name]):
         # Keras on PyTorch takes maxima with a number in float32.
-        tolerance = max(tolerance, 2e-8)
+        tolerance = max(tolerance, 1e-7)
     got = run(make(name), dtype)
     assert got.dtype == dtype
     np.testing.assert_allclose(got, reference()[f"optimizer/{name}"], rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+# What weight decay spares is no argument.
+@pytest.mark.parametrize("name", [n for n in OPTIMIZERS if "exclude" not in OPTIMIZERS[n][1]])
 def test_a_configuration_makes_the_same_optimizer(name):
-    if "exclude" in OPTIMIZERS[name][1]:
-        pytest.skip("what weight decay spares is no argument")
     saved = json.loads(json.dumps(optimizers.serialize(make(name))))
     assert saved["module"] == "keras.optimizers"
     np.testing.assert_array_equal(run(optimizers.get(saved), np.float64), run(make(name), np.float64))
