@@ -1,6 +1,7 @@
 """Optimizers: trajectories that Keras gave, exact resumption, blocks, and what is refused."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -143,6 +144,21 @@ def test_gradients_that_are_not_finite_show(bad):
         optimizer.apply(grads, weights)
         assert np.isnan(weights[hit]).all()
         assert clip == "global_clipnorm" or np.isfinite(weights[:12]).all()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_update_allocates_nothing_of_the_size_of_the_weights(name):
+    weights, grads = np.ones((2, 200_000), np.float32)
+    optimizer = make(name)
+    optimizer.build(weights, [Segment("a", 0, 100_000), Segment("bias", 100_000, 200_000)])
+    optimizer.apply(grads, weights)
+    tracemalloc.start()
+    for _ in range(3):
+        optimizer.apply(grads, weights)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A block of float32 is 32 KiB.
+    assert peak < 32 * 1024
 
 
 def test_padding_between_variables_is_not_decayed():
