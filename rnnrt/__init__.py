@@ -11,35 +11,66 @@ from typing import TYPE_CHECKING, Any
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, StateError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from rnnrt.models import Model, load
+    from rnnrt import initializers, layers, models
+    from rnnrt.layers import Input
+    from rnnrt.models import Model, Sequential, load
     from rnnrt.runtime import Stream
 
 __version__ = "0.1.0"
 __all__ = [
+    "Input",
     "Model",
     "ModelFormatError",
     "RnnrtError",
+    "Sequential",
     "ShapeError",
     "StateError",
     "Stream",
     "UnsupportedModelError",
     "__version__",
+    "initializers",
+    "layers",
     "load",
+    "models",
 ]
 
 # Found at first use, so that a program pays for `import rnnrt` when it runs a model, not when it starts.
-_HOMES = {"Model": "rnnrt.models", "Stream": "rnnrt.runtime", "load": "rnnrt.models"}
+_HOMES = {
+    "Input": "rnnrt.layers",
+    "Model": "rnnrt.models",
+    "Sequential": "rnnrt.models",
+    "Stream": "rnnrt.runtime",
+    "load": "rnnrt.models",
+}
+_MODULES = {
+    "callbacks",
+    "constraints",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "regularizers",
+    "utils",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        import_module("rnnrt.models")  # which teaches layers to run on arrays
+        try:
+            return import_module(f"rnnrt.{name}")
+        except ModuleNotFoundError as error:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from error
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_HOMES))
+    return sorted(set(globals()) | set(_HOMES) | _MODULES)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnnrt.errors import ModelFormatError, RnnrtError
 from rnnrt.formats.files import LFS_POINTER, is_regular
 from rnnrt.ir import Graph
 
-__all__ = ["kind_of", "read_model"]
+if TYPE_CHECKING:
+    from rnnrt.layers import Network
+
+__all__ = ["kind_of", "read_any", "read_model"]
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -65,19 +69,25 @@ def read_model(path: str | os.PathLike[str]) -> Graph:
     UnsupportedModelError
         The file holds something that rnnrt cannot run exactly; every reason is listed.
     """
+    return read_any(path)[0]
+
+
+def read_any(path: str | os.PathLike[str]) -> tuple[Graph, Network | None, str]:
+    """As `read_model`, and for a Keras file its network with the version of Keras that wrote it."""
     kind = kind_of(path)
     try:
         if kind == "keras":
-            from rnnrt.formats.keras_import import read_keras
+            from rnnrt.formats.keras_import import read_network, to_graph
 
-            return read_keras(path)
+            network, version = read_network(path)
+            return to_graph(network, version, Path(path).name), network, version
         if kind == "container":
             from rnnrt.formats.container import read_container
 
-            return read_container(path)
+            return read_container(path), None, ""
         from rnnrt.formats.onnx_import import read_onnx
 
-        return read_onnx(path)
+        return read_onnx(path), None, ""
     except RnnrtError:
         raise
     except RecursionError:

@@ -19,12 +19,16 @@ _FLOAT_POLICIES = {"_infer", "infer", "mixed_float16", "mixed_bfloat16", "float1
 
 @dataclass
 class Context:
-    """What reading a configuration needs to know, and the reasons against the model found so far."""
+    """What reading a configuration needs to know, and the reasons against the model found so far.
+
+    With `is_file` a model must tell the shape of its input, for its weights are there.
+    """
 
     source: str
     legacy: bool
     reasons: list[str] = field(default_factory=list)
     depth: int = 0
+    is_file: bool = True
 
 
 def input_spec(name: str, config: Mapping[str, Any], context: Context) -> InputSpec:

@@ -10,7 +10,7 @@ from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.formats import keras_nodes
 from rnnrt.formats.keras_arguments import Context, float_dtype, input_spec, is_custom
 from rnnrt.formats.keras_tf_functions import function_of
-from rnnrt.layers import LAYERS, Call, Identity, InputLayer, InputSpec, Layer, Network, Ref
+from rnnrt.layers import LAYERS, Chain, Identity, InputLayer, InputSpec, Layer, Network
 from rnnrt.layers.operations import OPERATIONS, Operation
 
 MAX_DEPTH = 32
@@ -29,7 +29,7 @@ _HINTS = {
 }
 
 
-def read_network(spec: Mapping[str, Any], context: Context) -> Network:
+def network_of(spec: Mapping[str, Any], context: Context) -> Network:
     """The model of a configuration.
 
     Raises
@@ -66,7 +66,7 @@ def make_layer(spec: Any, context: Context) -> Layer:
             return Identity(name=str(config.get("name") or spec.get("name")))
         if kind == "InputLayer":
             declared = input_spec(str(config.get("name") or spec.get("name") or "input"), config, context)
-            return InputLayer(declared.shape, declared.dtype.name, declared.name)
+            return InputLayer(batch_shape=declared.shape, dtype=declared.dtype.name, name=declared.name)
         if _is_operation(spec):
             return _make_operation(kind, config, spec, context)
         if kind in ("TFOpLambda", "SlicingOpLambda") and (found := function_of(config)):
@@ -107,6 +107,8 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
         do = "load the model in Keras 2.3 or older and save it again"
         context.reasons.append(f"{label}: is in the form of Keras 1; {do}")
         return Identity(name=str(config.get("name")))
+    taken = LAYERS[kind].parameters()
+    arguments = {k: v for k, v in arguments.items() if k in taken or v not in (None, False)}
     try:
         return LAYERS[kind](**arguments)
     except UnsupportedModelError as error:
@@ -141,7 +143,9 @@ def _make_operation(kind: str, config: Mapping[str, Any], spec: Mapping[str, Any
             f"operation {name!r} ({kind}): rnnrt has no such operation; use layers in its place, or export to ONNX"
         )
         return Identity(name=name)
-    options = {k: v for k, v in config.items() if k not in ("name", "trainable", "dtype")}
+    options = {k: v for k, v in config.items() if k not in ("name", "trainable")}
+    if not isinstance(options.get("dtype"), str):  # a policy says in what to compute; a name is an argument, as Cast's
+        options.pop("dtype", None)
     return Operation(kind, options, name=name)
 
 
@@ -178,7 +182,9 @@ def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Cont
     _refuse_twins(layers, context)
     models = {m.name for m in layers if isinstance(m, Network) and (context.legacy or not m.sequential)}
     calls, outputs = keras_nodes.renumber(calls, outputs, models, context.legacy)
-    return Network(layers, [inputs[n] for n in order], calls, outputs, name=str(config.get("name")))
+    trainable = bool(config.get("trainable", True))
+    name = str(config.get("name"))
+    return Network(layers, [inputs[n] for n in order], calls, outputs, name=name, trainable=trainable)
 
 
 def _refuse_twins(layers: list[Layer], context: Context) -> None:
@@ -206,6 +212,8 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
         found = layers[0].inputs[0]
     if found is None:
         shape = _first_shape(config, spec, first)
+        if shape is None and not context.is_file:
+            return Chain(layers, (), name=name)
         if shape is None:
             context.reasons.append(
                 f"model {name!r} (Sequential): the file does not tell the shape of its input; "
@@ -215,16 +223,10 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
         embedded = isinstance(first, Mapping) and "input_dim" in first and "output_dim" in first
         declared = {"batch_shape": shape, "dtype": first.get("input_dtype", "int32" if embedded else "float32")}
         found = input_spec(f"{layers[0].name}_input", declared, context)
-    calls, at = [], Ref(found.name)
     _refuse_twins(layers, context)
     if found.name in {layer.name for layer in layers}:
         found = InputSpec(found.name + "_input", found.shape, found.dtype)
-        at = Ref(found.name)
-    for layer in layers:
-        calls.append(Call(layer.name, 0, (at,)))
-        at = Ref(layer.name)
-    outputs = [at]
-    return Network(layers, [found], calls, outputs, sequential=True, name=name)
+    return Chain(layers, [found], name=name, trainable=bool(config.get("trainable", True)))
 
 
 def _first_shape(config: Mapping[str, Any], spec: Mapping[str, Any], first: Mapping[str, Any]) -> Any:

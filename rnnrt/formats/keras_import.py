@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.formats import kind_of
 from rnnrt.formats.hdf5 import H5Reader
 from rnnrt.formats.keras_arguments import Context
-from rnnrt.formats.keras_config import read_network
+from rnnrt.formats.keras_config import network_of
 from rnnrt.formats.keras_weights import load_groups, load_named
 from rnnrt.ir import Graph
-from rnnrt.layers import GraphBuilder, Network, Tensor
+from rnnrt.layers import Network
+from rnnrt.layers.graphs import inference_graph
 
 MAX_TEXT = 64 << 20
 _FLOOR = 64 << 20
@@ -45,6 +46,15 @@ def read_keras(path: str | os.PathLike[str]) -> Graph:
     RnnrtError
         h5py is not installed.
     """
+    network, version = read_network(path)
+    return to_graph(network, version, Path(path).name)
+
+
+def read_network(path: str | os.PathLike[str]) -> tuple[Network, str]:
+    """The network in a Keras model file, with its weights, and the version of Keras that wrote it.
+
+    The parameters and the errors are those of `read_keras`.
+    """
     file = Path(path)
     label = file.name
     kind = kind_of(file)
@@ -52,49 +62,25 @@ def read_keras(path: str | os.PathLike[str]) -> Graph:
         raise ModelFormatError(f"{file}: is no Keras file but {kind}; read it with rnnrt.load")
     with file.open("rb") as stream:
         head = stream.read(8)
-    if head.startswith(b"PK"):
-        network, version = _read_zip(file, label)
-    else:
-        network, version = _read_h5(file, label)
-    return to_graph(network, version, label)
+    return _read_zip(file, label) if head.startswith(b"PK") else _read_h5(file, label)
 
 
 def to_graph(network: Network, version: str, label: str) -> Graph:
     """Build a network whose weights are loaded; `version` is the Keras version that wrote it."""
-    builder = GraphBuilder(network.name, legacy=is_legacy(version))
-    builder.reserve([spec.name for spec in network.inputs])
-    inputs = [builder.input(spec.name, spec.shape, spec.dtype) for spec in network.inputs]
-    names = _output_names([ref.layer for ref in network.outputs], [spec.name for spec in network.inputs])
-    builder.reserve(names)
+    metadata = {"format": "keras", "keras_version": version}
     try:
-        outputs = network.build(builder, inputs)
+        return inference_graph(network, is_legacy(version), metadata)[0]
     except UnsupportedModelError as error:
         raise UnsupportedModelError(label, error.reasons) from None
     except ModelFormatError as error:
         text = str(error)
         raise ModelFormatError(text if text.startswith(label) else f"{label}: {text}") from None
-    found: Sequence[Tensor] = outputs if isinstance(outputs, list) else [outputs]
-    metadata = {"format": "keras", "keras_version": version}
-    if builder.stateful:
-        metadata["stateful_layers"] = json.dumps(list(dict.fromkeys(builder.stateful)))
-    return builder.finish(list(zip(names, found, strict=True)), metadata)
 
 
 def is_legacy(version: str) -> bool:
     """Whether that version of Keras is before 3; a file that does not tell is old."""
     digits = version.split(".")[0]
     return not (digits.isdigit() and int(digits) >= 3)
-
-
-def _output_names(layers: list[str], taken: list[str]) -> list[str]:
-    names: list[str] = []
-    for layer in layers:
-        name, k = layer, 0
-        while name in names or name in taken:
-            k += 1
-            name = f"{layer}_{k}"
-        names.append(name)
-    return names
 
 
 def _read_zip(file: Path, label: str) -> tuple[Network, str]:
@@ -108,7 +94,7 @@ def _read_zip(file: Path, label: str) -> tuple[Network, str]:
                 version = str(metadata.get("keras_version", "")) if isinstance(metadata, Mapping) else ""
             if "model.weights.h5" not in entries:
                 _refuse_weights(entries, label)
-            network = read_network(config, Context(label, is_legacy(version)))
+            network = network_of(config, Context(label, is_legacy(version)))
             data = _member(archive, entries, "model.weights.h5", label, None)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise ModelFormatError(f"{label}: the zip archive is damaged or truncated: {error}") from error
@@ -189,7 +175,7 @@ def _read_h5(file: Path, label: str) -> tuple[Network, str]:
         if text is None or len(text) > MAX_TEXT:
             raise ModelFormatError(f"{label}: its model_config is too long")
         try:
-            network = read_network(_json(text, label, "model_config"), Context(label, is_legacy(version)))
+            network = network_of(_json(text, label, "model_config"), Context(label, is_legacy(version)))
         except (ValueError, OverflowError, AttributeError, TypeError, IndexError) as error:
             raise ModelFormatError(f"{label}: model_config is malformed: {error}") from error
         load_named(network, reader)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from rnnrt.errors import ModelFormatError
 from rnnrt.formats.hdf5 import H5Reader
-from rnnrt.layers import Layer, Network
+from rnnrt.layers import InputLayer, Layer, Network
 from rnnrt.layers.base import snake_case
-from rnnrt.layers.core import InputLayer
 from rnnrt.layers.operations import Operation
 
 _CONTAINERS = {"layers": ("layers", "_layer_checkpoint_dependencies", "_self_tracked_trackables")}
 
 
-def load_groups(network: Network, reader: H5Reader) -> None:
+Put = Callable[[Layer, str, np.ndarray], None]
+"""What becomes of an array: the layer, the name of its weight, and the array."""
+
+
+def _put(layer: Layer, name: str, array: np.ndarray) -> None:
+    layer.put_array(name, array)
+
+
+def load_groups(network: Network, reader: H5Reader, put: Put = _put) -> None:
     """Fill a network from the store of a .keras file.
 
     Each layer's arrays lie in `<path>/vars/0`, `1`, ...; layers in a list are named after their class in snake case,
@@ -30,10 +38,10 @@ def load_groups(network: Network, reader: H5Reader) -> None:
     groups = reader.groups(reader.file)
     if not any(path.split("/")[0] in _CONTAINERS["layers"] for path in groups) and _needs(network):
         raise ModelFormatError(f"{reader.label}: holds no layers; its weights are missing")
-    _fill(network, "", groups, reader)
+    _fill(network, "", groups, reader, put)
 
 
-def _fill(layer: Layer, path: str, groups: dict[str, Any], reader: H5Reader) -> None:
+def _fill(layer: Layer, path: str, groups: dict[str, Any], reader: H5Reader, put: Put) -> None:
     names = (*layer.weight_names(), *layer.state_names())
     if names:
         own = groups.get(f"{path}/vars" if path else "vars")
@@ -44,33 +52,42 @@ def _fill(layer: Layer, path: str, groups: dict[str, Any], reader: H5Reader) -> 
                 "a layer quantised or changed by LoRA must be merged before saving"
             )
         for name, key in zip(names, keys, strict=True):
-            layer.weights[name] = reader.array(reader.child(own, key), f"{path}/vars/{key}")
+            put(layer, name, reader.array(reader.child(own, key), f"{path}/vars/{key}"))
     for attribute, child in layer.sublayers().items():
         if isinstance(child, list):
-            _fill_list(child, path, attribute, groups, reader)
+            _fill_list(child, path, attribute, groups, reader, put)
         elif _needs(child):
-            _fill(child, f"{path}/{attribute}" if path else attribute, groups, reader)
+            _fill(child, f"{path}/{attribute}" if path else attribute, groups, reader, put)
 
 
-def _fill_list(layers: list[Layer], path: str, attribute: str, groups: dict[str, Any], reader: H5Reader) -> None:
+def _fill_list(
+    layers: list[Layer], path: str, attribute: str, groups: dict[str, Any], reader: H5Reader, put: Put
+) -> None:
     wishes = _CONTAINERS.get(attribute, (attribute,))
     bases = [f"{path}/{w}" if path else w for w in wishes]
     base = next((b for b in bases if any(g == b or g.startswith(b + "/") for g in groups)), bases[0])
-    by_class: dict[str, list[Layer]] = {}
-    for layer in layers:
-        if not isinstance(layer, Operation):
-            by_class.setdefault(snake_case(keras_class(layer)), []).append(layer)
     children = {g[len(base) + 1 :].split("/")[0] for g in groups if g.startswith(base + "/")}
-    for kind, members in by_class.items():
-        names = [kind if k == 0 else f"{kind}_{k}" for k in range(len(members))]
-        heavy = [(n, m) for n, m in zip(names, members, strict=True) if _needs(m)]
+    for kind, members in by_class(layers).items():
+        heavy = [(n, m) for n, m in members.items() if _needs(m)]
         if any(n not in children for n, _ in heavy):
             # Keras 2.12 counted layers with weights twice, which leaves gaps.
             present = sorted((c for c in children if _number(c, kind) is not None), key=lambda c: _number(c, kind) or 0)
             present = [c for c in present if any(g.startswith(f"{base}/{c}/") for g in groups)]
             heavy = [(n, m) for n, (_, m) in zip(present, heavy, strict=False)] + heavy[len(present) :]
         for name, layer in heavy:
-            _fill(layer, f"{base}/{name}", groups, reader)
+            _fill(layer, f"{base}/{name}", groups, reader, put)
+
+
+def by_class(layers: list[Layer], renamed: Mapping[str, str] | None = None) -> dict[str, dict[str, Layer]]:
+    """The layers of a list by the names of their groups, for each class in snake case: lstm, lstm_1, lstm_2."""
+    found: dict[str, dict[str, Layer]] = {}
+    for layer in layers:
+        if not isinstance(layer, Operation):
+            name = keras_class(layer)
+            kind = snake_case((renamed or {}).get(name, name))
+            members = found.setdefault(kind, {})
+            members[f"{kind}_{len(members)}" if members else kind] = layer
+    return found
 
 
 def _number(name: str, kind: str) -> int | None:
@@ -118,7 +135,7 @@ def _frozen(layer: Layer) -> list[Slot]:
     return own + [slot for child in _children(layer) for slot in ordered_slots(child)]
 
 
-def load_named(network: Network, reader: H5Reader) -> None:
+def load_named(network: Network, reader: H5Reader, put: Put = _put) -> None:
     """Fill a network from an .h5 file: a group for each layer by name, its arrays in the order of weight_names.
 
     Raises
@@ -143,7 +160,7 @@ def load_named(network: Network, reader: H5Reader) -> None:
                 f"{reader.label}: {layer.label()} has {len(arrays)} arrays, its configuration needs {needed}"
             )
         for (part, name), array in zip(slots, arrays, strict=True):
-            part.weights[name] = array
+            put(part, name, array)
 
 
 def _arrays_of(group: Any, layer: Layer, reader: H5Reader) -> list[np.ndarray]:

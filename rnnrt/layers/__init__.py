@@ -3,7 +3,7 @@
 from rnnrt.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from rnnrt.layers.attention import AdditiveAttention, Attention
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
-from rnnrt.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from rnnrt.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnrt.layers.conv import (
     AveragePooling1D,
     Conv1D,
@@ -14,27 +14,33 @@ from rnnrt.layers.conv import (
 from rnnrt.layers.conv_more import Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
 from rnnrt.layers.core import (
     Activation,
-    ActivityRegularization,
-    AlphaDropout,
     Dense,
-    Dropout,
     Embedding,
     Flatten,
-    GaussianDropout,
-    GaussianNoise,
-    Identity,
-    InputLayer,
+    Lambda,
     Masking,
     Permute,
     RepeatVector,
     Reshape,
+)
+from rnnrt.layers.cudnn import CuDNNGRU, CuDNNLSTM
+from rnnrt.layers.dropout import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    Identity,
     SpatialDropout1D,
 )
+from rnnrt.layers.inputs import Input, InputLayer
 from rnnrt.layers.merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
-from rnnrt.layers.network import Call, InputSpec, Network, Ref
+from rnnrt.layers.network import Call, Chain, InputSpec, Network, Ref
 from rnnrt.layers.norm import BatchNormalization, LayerNormalization, Normalization
-from rnnrt.layers.recurrent import GRU, LSTM, RNN, CuDNNGRU, CuDNNLSTM, SimpleRNN
+from rnnrt.layers.recurrent import RNN, StackedRNNCells
 from rnnrt.layers.resize import Cropping1D, Rescaling, UnitNormalization, UpSampling1D, ZeroPadding1D
+from rnnrt.layers.rnn_layers import GRU, LSTM, SimpleRNN
+from rnnrt.layers.serial import CLASSES
 from rnnrt.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
@@ -54,6 +60,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "Call",
+    "Chain",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -73,9 +80,11 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GraphBuilder",
     "Identity",
+    "Input",
     "InputLayer",
     "InputSpec",
     "LSTMCell",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -174,3 +183,5 @@ LAYERS: dict[str, type[Layer]] = {
     )
 }
 """Keras's class name to the class."""
+
+CLASSES.update(LAYERS)

@@ -30,7 +30,7 @@ class ReLU(Layer):
     def is_stepwise(self) -> bool:
         return True
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         if self.threshold == 0.0:
             above = b.op("Relu", [x], x.shape) if self.max_value is None else clip(b, x, 0.0, self.max_value)
@@ -57,7 +57,7 @@ class LeakyReLU(Layer):
     def is_stepwise(self) -> bool:
         return True
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         return b.op("LeakyRelu", [x], x.shape, alpha=self.negative_slope)
 
@@ -75,7 +75,7 @@ class ELU(Layer):
     def is_stepwise(self) -> bool:
         return True
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         return b.op("Elu", [x], x.shape, alpha=self.alpha)
 
@@ -93,7 +93,7 @@ class ThresholdedReLU(Layer):
     def is_stepwise(self) -> bool:
         return True
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         return b.op("ThresholdedRelu", [x], x.shape, alpha=self.theta)
 
@@ -101,22 +101,29 @@ class ThresholdedReLU(Layer):
 class PReLU(Layer):
     """x, or alpha x below zero with a learnt alpha for each position; `shared_axes` share one."""
 
-    arguments = ("shared_axes",)
+    arguments = ("alpha_initializer", "alpha_regularizer", "alpha_constraint", "shared_axes")
     supports_masking = True
 
-    def __init__(self, shared_axes: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        alpha_initializer: Any = "Zeros",
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
+        shared_axes: Any = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes
         self.shared_axes = None if axes is None else [int(a) for a in axes]
+        self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
         return ("alpha",)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         shape = tuple(1 if k in (self.shared_axes or []) else d for k, d in enumerate(x.shape) if k)
-        alpha = b.weight(self, "alpha", lambda: self.array("alpha", shape))
-        return b.op("PRelu", [x, alpha], x.shape)
+        return b.op("PRelu", [x, b.variable(self, "alpha", shape)], x.shape)
 
 
 class Softmax(Layer):
@@ -132,7 +139,7 @@ class Softmax(Layer):
     def is_stepwise(self) -> bool:
         return self.axis == -1
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = list(self.axis) if isinstance(self.axis, (list, tuple)) else [self.axis]
         if len(axes) != 1:

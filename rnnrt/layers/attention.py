@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 from rnnrt.layers.merge import choose, several
 
@@ -19,18 +17,29 @@ class Attention(Layer):
     steps of the query give zeros.
     """
 
-    arguments = ("use_scale", "score_mode")
+    arguments = ("use_scale", "score_mode", "dropout", "seed")
+    scale_initializer, concat_score_weight_initializer = "ones", "ones"
 
-    def __init__(self, use_scale: bool = False, score_mode: str = "dot", **options: Any) -> None:
+    def __init__(
+        self,
+        use_scale: bool = False,
+        score_mode: str = "dot",
+        dropout: float = 0.0,
+        seed: Any = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.use_scale, self.score_mode = bool(use_scale), score_mode
+        self.dropout, self.seed = float(dropout), seed
+        if not 0 <= self.dropout < 1:
+            raise self.unsupported(f"dropout={dropout}", "give a number from 0 to below 1")
         if score_mode not in ("dot", "concat"):
             raise self.unsupported(f"score_mode={score_mode!r}", "use 'dot' or 'concat'")
 
     def weight_names(self) -> tuple[str, ...]:
         return ("scale",) * self.use_scale + ("concat_score_weight",) * (self.score_mode == "concat")
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         given = several(self, inputs)
         if len(given) not in (2, 3) or any(x.rank != 3 for x in given):
             raise self.unsupported(f"inputs of shapes {[x.shape for x in given]}", "give [query, value] of three axes")
@@ -41,6 +50,9 @@ class Attention(Layer):
             far = b.op("Sub", [scores, b.scalar(_MUCH, scores.dtype)], scores.shape)
             scores = choose(b, b.unsqueeze(masks[1], 1), scores, far)
         weights = b.op("Softmax", [scores], scores.shape, axis=2)
+        if b.training and self.dropout:
+            drop = b.random("dropout", b.dims_of(weights), weights.shape, weights.dtype, self.dropout)
+            weights = b.op("Mul", [weights, drop], weights.shape)
         result = b.op("MatMul", [weights, value], (query.shape[0], query.shape[1], value.shape[2]))
         if masks[0] is None:
             return result
@@ -54,7 +66,7 @@ class Attention(Layer):
             scores = b.op("MatMul", [query, b.transpose(key, (0, 2, 1))], shape)
             return self._scaled(b, scores)
         summed = b.op("Tanh", [self._scaled(b, self.sums(b, query, key))], (None,) * 4)
-        weight = b.weight(self, "concat_score_weight", lambda: self.array("concat_score_weight", ()))
+        weight = b.variable(self, "concat_score_weight", ())
         scores = b.reduce("ReduceSum", self._shaped(summed, query, key), [3])
         return b.op("Mul", [scores, weight], scores.shape)
 
@@ -69,14 +81,16 @@ class Attention(Layer):
     def _scaled(self, b: GraphBuilder, x: Tensor) -> Tensor:
         if not self.use_scale:
             return x
-        return b.op("Mul", [x, b.weight(self, "scale", lambda: self.array("scale", ()))], x.shape)
+        return b.op("Mul", [x, b.variable(self, "scale", ())], x.shape)
 
 
 class AdditiveAttention(Attention):
     """Attention whose scores are sums of scale tanh(query + key), scale (D,)."""
 
-    def __init__(self, use_scale: bool = True, **options: Any) -> None:
-        super().__init__(use_scale=use_scale, **options)
+    scale_initializer = "glorot_uniform"
+
+    def __init__(self, use_scale: bool = True, dropout: float = 0.0, **options: Any) -> None:
+        super().__init__(use_scale=use_scale, dropout=dropout, **options)
 
     def weight_names(self) -> tuple[str, ...]:
         return ("scale",) * self.use_scale
@@ -86,6 +100,5 @@ class AdditiveAttention(Attention):
         bent = b.op("Tanh", [self.sums(b, query, key)], (query.shape[0], query.shape[1], key.shape[1], query.shape[2]))
         if self.use_scale:
             width = query.shape[2]
-            scale = b.weight(self, "scale", lambda: np.asarray(self.array("scale", (width,))))
-            bent = b.op("Mul", [bent, scale], bent.shape)
+            bent = b.op("Mul", [bent, b.variable(self, "scale", (width,))], bent.shape)
         return b.reduce("ReduceSum", bent, [3])

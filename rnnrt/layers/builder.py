@@ -1,44 +1,35 @@
-"""The builder that turns calls of layers into IR, and the symbolic tensors between them."""
+"""The builder that turns calls of layers into IR: inputs, weights, random numbers, and the finished graph."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnrt.ir import Graph, Node, Value
+from rnnrt.layers.nodes import Extent, NodeBuilder, Tensor, TensorShape, contiguous, dtype_code, product
 from rnnrt.passes.prune import prune
 
-Extent = int | None
-TensorShape = tuple[Extent, ...]
+if TYPE_CHECKING:
+    from rnnrt.layers.variable import Variable
+    from rnnrt.layers.weights import Weights
+
+__all__ = ["Extent", "GraphBuilder", "State", "Tensor", "TensorShape", "dtype_code", "product"]
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """A symbolic tensor: a value of the graph, its shape with the batch first (None: free), and its mask.
+class State:
+    """State `index` of a stateful layer: what it is before the batch, and behind it."""
 
-    `mask` names a bool value that tells which time steps count, batch first as Keras has it, or is None.
-    """
-
-    name: str
-    shape: TensorShape
-    dtype: np.dtype
-    mask: Tensor | None = None
-
-    @property
-    def rank(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    def with_mask(self, mask: Tensor | None) -> Tensor:
-        """The same value with another mask."""
-        return replace(self, mask=mask)
+    layer: Weights
+    index: int
+    before: Tensor
+    after: Tensor
 
 
-class GraphBuilder:
+class GraphBuilder(NodeBuilder):
     """Collects nodes, constants and inputs, and hands out unique names.
 
     Parameters
@@ -47,34 +38,51 @@ class GraphBuilder:
         The graph's name.
     legacy : bool
         Keep the meanings of Keras 1 and 2 where they differ from Keras 3's.
+    training : bool
+        Build what runs in training: dropout drops, batches are normalised by their own statistics.
+    variables : bool
+        Weights become inputs of the graph, so that it can be differentiated by them; otherwise they are constants.
+    create : bool
+        Make missing weights by their initializers.
+    carry : bool
+        Stateful layers begin with states that are inputs of the graph, as with `variables`.
+    carry_all : bool
+        So do all recurrent layers.
+
+    Attributes
+    ----------
+    variable_of : dict of str to Variable
+        The variables by the inputs that stand for them, in the order of their first use.
+    updates : dict of Variable to Tensor
+        New values of variables that training changes by other ways than gradients, such as moving averages.
+    losses : list of Tensor
+        Numbers that layers add to the loss.
+    states : list of State
+        What stateful layers keep from one batch to the next.
     """
 
-    def __init__(self, name: str = "model", legacy: bool = False) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str = "model",
+        legacy: bool = False,
+        training: bool = False,
+        variables: bool = False,
+        create: bool = False,
+        carry: bool = False,
+        carry_all: bool = False,
+    ) -> None:
+        super().__init__(name)
         self.legacy = legacy
-        self.scope: list[str] = []
+        self.training, self.variables, self.create = training, variables, create
+        self.carry, self.carry_all = carry or variables, carry_all
+        self.variable_of: dict[str, Variable] = {}
+        self.updates: dict[Variable, Tensor] = {}
+        self.losses: list[Tensor] = []
+        self.states: list[State] = []
+        self._random: str = ""
+        self._streams = 0
         self.stateful: list[str] = []
-        self._nodes: list[Node] = []
-        self._constants: dict[str, np.ndarray] = {}
         self._inputs: list[Value] = []
-        self._taken: set[str] = set()
-        self._memo: dict[Any, Any] = {}
-
-    def unique(self, wish: str) -> str:
-        """A name nobody has yet."""
-        name, k = wish, 1
-        while name in self._taken:
-            name, k = f"{wish}_{k}", k + 1
-        self._taken.add(name)
-        return name
-
-    def reserve(self, names: Sequence[str]) -> None:
-        """Keep names for inputs and outputs, so that inner values do not take them."""
-        self._taken.update(names)
-
-    def where(self) -> str:
-        """The layer being built, as messages name it."""
-        return "/".join(self.scope) or self.name
 
     def input(self, name: str, shape: TensorShape, dtype: np.dtype) -> Tensor:
         """A new graph input; axis 0 is the batch."""
@@ -82,129 +90,113 @@ class GraphBuilder:
         self._inputs.append(Value(name, dtype, ("batch", *shape[1:])))
         return Tensor(name, shape, dtype)
 
-    def constant(self, array: np.ndarray, hint: str = "constant") -> str:
-        """The name of a constant; small equal ones are shared."""
-        array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
-        key = ("constant", array.dtype.str, array.shape, array.tobytes()) if array.size <= 8 else None
-        if key is None or key not in self._memo:
-            name = self.unique(f"{self.where()}/{hint}")
-            self._constants[name] = array
-            if key is None:
-                return name
-            self._memo[key] = name
-        return str(self._memo[key])
+    def variable(self, layer: Weights, name: str, shape: TensorShape) -> Tensor:
+        """A weight of a layer, in Keras's layout: a constant, or with `variables` an input of the graph.
+
+        It is the same tensor however often the layer is called. What a layer makes of it by nodes is computed at
+        once where it is a constant.
+
+        Raises
+        ------
+        ModelFormatError
+            The weight is missing or has another shape; `shape` holds None for any extent.
+        """
+        memo = ("variable", id(layer), name)
+        if memo not in self._memo:
+            variable = layer.variable(name, shape, self.create)
+            variable.path = variable.path or "/".join([*self.scope, name])
+            dtype = layer.dtype if variable.value.dtype.kind == "f" else variable.value.dtype
+            wish = variable.path if self.variables else f"{self.where()}/{name}"
+            key = self.unique(wish)
+            if self.variables:
+                self.variable_of[key] = variable
+            else:
+                self._constants[key] = contiguous(variable.snapshot().astype(dtype, copy=False))
+            self._memo[memo] = Tensor(key, variable.shape, dtype)
+        return self._memo[memo]
 
     def weight(self, layer: object, key: str, make: Callable[[], np.ndarray]) -> str:
         """A constant made from a layer's weights, once however often the layer is called."""
         memo = ("weight", id(layer), key)
         if memo not in self._memo:
             name = self.unique(f"{self.where()}/{key}")
-            self._constants[name] = np.ascontiguousarray(make())
+            self._constants[name] = contiguous(make())
             self._memo[memo] = name
         return str(self._memo[memo])
 
-    def node(self, op: str, inputs: Sequence[str], n_outputs: int = 1, **attrs: Any) -> list[str]:
-        """Add a node; the names of its outputs."""
-        name = self.unique(f"{self.where()}/{op}")
-        outputs = [name] + [self.unique(f"{name}:{k}") for k in range(1, n_outputs)]
-        self._nodes.append(Node(op, tuple(inputs), tuple(outputs), attrs, name))
-        return outputs
+    @property
+    def random_input(self) -> str | None:
+        """The name of `random_state`, None where nothing has asked for it."""
+        return self._random or None
 
-    def op(
-        self, op: str, inputs: Sequence[Tensor | str], shape: TensorShape, dtype: np.dtype | None = None, **attrs: Any
+    @property
+    def random_state(self) -> str:
+        """The input that random numbers follow from: int64 (2,), a seed and a counter."""
+        if not self._random:
+            self._random = self.unique("random_state")
+        return self._random
+
+    def random(
+        self, kind: str, dims: Sequence[int | str], shape: TensorShape, dtype: np.dtype, rate: float = 0.0
     ) -> Tensor:
-        """Add a node of one output, of the given shape and the dtype of the first operand unless told."""
-        names = [i.name if isinstance(i, Tensor) else i for i in inputs]
-        if dtype is None:
-            dtype = next(i.dtype for i in inputs if isinstance(i, Tensor))
-        return Tensor(self.node(op, names, **attrs)[0], tuple(shape), dtype)
+        """Random numbers, others at every run.
 
-    def ints(self, *values: int) -> str:
-        """A constant of int64, one axis."""
-        return self.constant(np.array(values, np.int64), "ints")
-
-    def scalar(self, value: float, dtype: np.dtype) -> str:
-        """A constant without axes."""
-        return self.constant(np.array(value, dtype), "scalar")
-
-    def cast(self, x: Tensor, dtype: np.dtype) -> Tensor:
-        """`x` in another dtype."""
-        if x.dtype == dtype:
-            return x
-        return self.op("Cast", [x], x.shape, dtype, to=dtype_code(dtype)).with_mask(x.mask)
-
-    def transpose(self, x: Tensor, perm: Sequence[int]) -> Tensor:
-        """`x` with its axes permuted."""
-        memo = ("transpose", x.name, tuple(perm))
-        if memo not in self._memo:
-            self._memo[memo] = self.op("Transpose", [x], tuple(x.shape[p] for p in perm), perm=tuple(perm))
-        return self._memo[memo]
-
-    def squeeze(self, x: Tensor, axis: int) -> Tensor:
-        """`x` without an axis of extent one."""
-        axis %= x.rank
-        return self.op("Squeeze", [x, self.ints(axis)], x.shape[:axis] + x.shape[axis + 1 :])
-
-    def unsqueeze(self, x: Tensor, axis: int) -> Tensor:
-        """`x` with a new axis of extent one."""
-        axis %= x.rank + 1
-        return self.op("Unsqueeze", [x, self.ints(axis)], (*x.shape[:axis], 1, *x.shape[axis:]))
-
-    def flip(self, x: Tensor, axis: int) -> Tensor:
-        """`x` turned round along an axis."""
-        inputs: list[Tensor | str] = [x, self.ints(-1), self.ints(-(2**62)), self.ints(axis), self.ints(-1)]
-        return self.op("Slice", inputs, x.shape)
-
-    def take(self, x: Tensor, index: int, axis: int) -> Tensor:
-        """One entry of an axis, which disappears."""
-        return self.op(
-            "Gather",
-            [x, self.constant(np.array(index, np.int64), "index")],
-            x.shape[:axis] + x.shape[axis + 1 :],
-            axis=axis,
-        )
-
-    def reduce(self, op: str, x: Tensor, axes: Sequence[int], keepdims: bool = False) -> Tensor:
-        """A reduction ReduceX over axes."""
-        axes = sorted(a % x.rank for a in axes)
-        shape = tuple(1 if k in axes else d for k, d in enumerate(x.shape) if keepdims or k not in axes)
-        return self.op(op, [x, self.ints(*axes)], shape, keepdims=int(keepdims))
-
-    def extent(self, x: Tensor, axis: int) -> str:
-        """The run-time extent of an axis: a value of int64, one axis of length one."""
-        memo = ("extent", x.name, axis)
-        if memo not in self._memo:
-            shape = self.op("Shape", [x], (x.rank,), np.dtype(np.int64))
-            self._memo[memo] = self.op("Gather", [shape, self.ints(axis)], (1,), axis=0).name
-        return str(self._memo[memo])
-
-    def reshape(self, x: Tensor, dims: Sequence[int | str], shape: TensorShape) -> Tensor:
-        """`x` in another shape.
-
-        `dims` holds extents, at most one -1, and names of run-time extents made by `extent`.
+        Parameters
+        ----------
+        kind : {"dropout", "uniform", "normal"}
+            0 with probability `rate` and else 1 / (1 - rate); between 0 and 1; of mean 0 and variance 1.
+        dims : sequence of int or str
+            Extents, and names of run-time extents made by `extent`.
+        shape : tuple
+            The same extents as far as they are known.
         """
         if all(isinstance(d, int) for d in dims):
             target = self.ints(*(int(d) for d in dims))
         else:
-            parts = [d if isinstance(d, str) else self.ints(d) for d in dims]
-            target = self.node("Concat", parts, axis=0)[0]
-        return self.op("Reshape", [x, target], shape)
+            target = self.node("Concat", [d if isinstance(d, str) else self.ints(d) for d in dims], axis=0)[0]
+        stream, self._streams = self._streams, self._streams + 1
+        attrs = {"rate": float(rate), "stream": stream, "to": dtype_code(dtype), "kind": kind}
+        return self.op("RandomMask", [self.random_state, target], shape, dtype, **attrs)
 
-    def finish(self, outputs: Sequence[tuple[str, Tensor]], metadata: Mapping[str, str] | None = None) -> Graph:
-        """The graph, with the given values as outputs under the given names."""
+    def add_loss(self, loss: Tensor) -> None:
+        """A number to add to the loss."""
+        self.losses.append(loss)
+
+    def state_input(self, index: int, units: int, dtype: np.dtype) -> Tensor:
+        """A state (B, units) that a stateful layer begins with: an input of the graph."""
+        name = self.unique(f"{self.where()}/state_{index}")
+        return Tensor(name, (None, units), dtype)
+
+    def finish(
+        self,
+        outputs: Sequence[tuple[str, Tensor]],
+        metadata: Mapping[str, str] | None = None,
+        extras: Sequence[tuple[str, Tensor]] = (),
+    ) -> Graph:
+        """The graph, with the given values as outputs under the given names.
+
+        `extras` are further outputs that have no batch. The inputs are the data, the variables, the states and the
+        state of the random numbers.
+        """
         rename: dict[str, str] = {}
         produced = {o for node in self._nodes for o in node.outputs}
         extra: list[Node] = []
         values: list[Value] = []
-        for name, x in outputs:
+        for k, (name, x) in enumerate([*outputs, *extras]):
             if x.name in produced and x.name not in rename:
                 rename[x.name] = name
             else:
                 extra.append(Node("Identity", (rename.get(x.name, x.name),), (name,), {}, f"{name}/Identity"))
-            values.append(Value(name, x.dtype, ("batch", *x.shape[1:])))
+            values.append(Value(name, x.dtype, ("batch", *x.shape[1:]) if k < len(outputs) else x.shape))
         nodes = [_renamed(node, rename) for node in self._nodes]
         every = (*nodes, *extra)
-        inputs = tuple(self._inputs)
+        states = [s.before for s in self.states]
+        inputs = (
+            *self._inputs,
+            *(Value(name, v.value.dtype, v.shape) for name, v in self.variable_of.items()),
+            *(Value(s.name, s.dtype, ("batch", *s.shape[1:])) for s in states),
+            *((Value(self._random, np.dtype(np.int64), (2,)),) if self._random else ()),
+        )
         return prune(Graph(inputs, tuple(values), every, dict(self._constants), self.name, dict(metadata or {})))
 
 
@@ -213,16 +205,3 @@ def _renamed(node: Node, names: Mapping[str, str]) -> Node:
         return node
     inputs, outputs = (tuple(names.get(n, n) for n in group) for group in (node.inputs, node.outputs))
     return Node(node.op, inputs, outputs, node.attrs, node.name)
-
-
-_DTYPE_CODES = {"float32": 1, "int32": 6, "int64": 7, "bool": 9, "float64": 11}
-
-
-def dtype_code(dtype: np.dtype) -> int:
-    """ONNX's number of a dtype, as Cast's attribute `to` has it."""
-    return _DTYPE_CODES[np.dtype(dtype).name]
-
-
-def product(dims: TensorShape) -> int | None:
-    """The number of elements, None when an extent is free."""
-    return None if any(d is None for d in dims) else math.prod(d for d in dims if d is not None)

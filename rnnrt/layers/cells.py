@@ -8,8 +8,8 @@ import numpy as np
 
 from rnnrt.errors import UnsupportedModelError
 from rnnrt.layers import activations
-from rnnrt.layers.base import Layer
-from rnnrt.layers.gates import cudnn_weights, keras_weights
+from rnnrt.layers.base import GraphBuilder, Layer, Tensor
+from rnnrt.layers.gates import keras_weights
 
 
 class Cell(Layer):
@@ -20,22 +20,76 @@ class Cell(Layer):
     op : operator of the IR that runs the cell over a sequence.
     gates : number of gates.
     state_count : number of states, 2 for LSTM (h, c) and 1 otherwise.
+
+    Parameters
+    ----------
+    units : int
+    activation : str or None
+        Works element by element.
+    use_bias : bool
+    dropout, recurrent_dropout : float
+        In training the fraction of the inputs and of the state that is dropped, the same at all steps of a sequence.
+    seed : int, optional
+        Kept; in training all random numbers follow from the seed of the whole model.
+    **options
+        The initializers, regularizers and constraints that the class names in `arguments`, and what every layer takes.
     """
 
-    arguments: ClassVar[tuple[str, ...]] = ("units", "activation", "use_bias")
+    arguments: ClassVar[tuple[str, ...]] = (
+        "units",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "recurrent_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "recurrent_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "recurrent_constraint",
+        "bias_constraint",
+        "dropout",
+        "recurrent_dropout",
+        "seed",
+    )
     op: ClassVar[str]
     gates: ClassVar[int]
     state_count: ClassVar[int] = 1
 
-    def __init__(self, units: int, activation: str | None = "tanh", use_bias: bool = True, **options: Any) -> None:
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Any = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.units = int(units)
         self.use_bias = bool(use_bias)
         self.activation = self._checked("activation", activation)
-        if self.units < 1:
-            raise UnsupportedModelError(self.label(), [f"{self.label()}: units={units} must be positive"])
+        self.dropout, self.recurrent_dropout = (min(1.0, max(0.0, float(d))) for d in (dropout, recurrent_dropout))
+        scope = locals()
+        for key in Cell.arguments:
+            if key not in vars(self):
+                setattr(self, key, scope[key])
+        if self.units < 1 or self.units != units:
+            raise UnsupportedModelError(self.label(), [f"{self.label()}: units={units} must be a positive integer"])
 
-    def _checked(self, key: str, name: str | None) -> str | None:
+    def _checked(self, key: str, name: Any) -> str | None:
+        if callable(name) and hasattr(name, "__name__"):
+            name = name.__name__
         if isinstance(name, (str, type(None))) and activations.is_recurrent(name):
             return name
         do = "use one that works element by element, such as tanh"
@@ -47,6 +101,15 @@ class Cell(Layer):
     def bias_shape(self) -> tuple[int, ...]:
         """Shape of Keras's bias."""
         return (self.gates * self.units,)
+
+    def variables_in(self, b: GraphBuilder, input_size: int | None) -> list[Tensor | str]:
+        """Kernel (I, G*H), recurrent kernel (H, G*H) and bias as tensors in Keras's layouts; "" for no bias."""
+        width = self.gates * self.units
+        pair = [
+            b.variable(self, "kernel", (input_size, width)),
+            b.variable(self, "recurrent_kernel", (self.units, width)),
+        ]
+        return [*pair, b.variable(self, "bias", self.bias_shape()) if self.use_bias else ""]
 
     def arrays(self, input_size: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Kernel (I, G*H), recurrent kernel (H, G*H) and bias in Keras's layouts, checked."""
@@ -87,9 +150,20 @@ class GatedCell(Cell):
         activation: str | None = "tanh",
         recurrent_activation: str | None = "sigmoid",
         use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
         **options: Any,
     ) -> None:
-        super().__init__(units, activation, use_bias, **options)
+        super().__init__(
+            units,
+            activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            **options,
+        )
         self.recurrent_activation = self._checked("recurrent_activation", recurrent_activation)
 
     def ir_activations(self, legacy: bool) -> list[tuple[str, float, float]]:
@@ -97,11 +171,61 @@ class GatedCell(Cell):
 
 
 class LSTMCell(GatedCell):
-    """c = f c + i activation(.), h = o activation(c)."""
+    """c = f c + i activation(.), h = o activation(c); with `unit_forget_bias` the bias of f begins with ones."""
 
+    arguments = ("unit_forget_bias",)
     op = "LSTM"
     gates = 4
     state_count = 2
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        recurrent_activation: str | None = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            activation,
+            recurrent_activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            **options,
+        )
+        self.unit_forget_bias = bool(unit_forget_bias)
+
+    def initial(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if name != "bias" or not self.unit_forget_bias:
+            return super().initial(name, shape)
+        H = self.units
+        rest = [super(LSTMCell, self).initial(name, (n,)) for n in (H, 2 * H)]
+        return np.concatenate([rest[0], np.ones(H, rest[0].dtype), rest[1]])
 
     def ir_activations(self, legacy: bool) -> list[tuple[str, float, float]]:
         gate, inner = super().ir_activations(legacy)
@@ -121,10 +245,40 @@ class GRUCell(GatedCell):
         activation: str | None = "tanh",
         recurrent_activation: str | None = "sigmoid",
         use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         reset_after: bool = True,
+        seed: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(units, activation, recurrent_activation, use_bias, **options)
+        super().__init__(
+            units,
+            activation,
+            recurrent_activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            **options,
+        )
         self.reset_after = bool(reset_after)
 
     def bias_shape(self) -> tuple[int, ...]:
@@ -132,46 +286,3 @@ class GRUCell(GatedCell):
 
     def ir_attributes(self) -> dict[str, Any]:
         return {"linear_before_reset": int(self.reset_after)}
-
-
-class CuDNNLSTMCell(LSTMCell):
-    """The weights of CuDNNLSTM, in cuDNN's layouts."""
-
-    def bias_shape(self) -> tuple[int, ...]:
-        return (8 * self.units,)
-
-    def arrays(self, input_size: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        kernel, recurrent, bias = super().arrays(input_size)
-        assert bias is not None
-        return cudnn_weights("LSTM", kernel, recurrent, bias)
-
-
-class CuDNNGRUCell(GRUCell):
-    """The weights of CuDNNGRU, in cuDNN's layouts."""
-
-    def bias_shape(self) -> tuple[int, ...]:
-        return (6 * self.units,)
-
-    def arrays(self, input_size: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        kernel, recurrent, bias = super().arrays(input_size)
-        assert bias is not None
-        return cudnn_weights("GRU", kernel, recurrent, bias)
-
-
-class StackedRNNCells(Layer):
-    """Cells on top of each other, run as one cell."""
-
-    arguments = ("cells",)
-
-    def __init__(self, cells: list[Cell], **options: Any) -> None:
-        super().__init__(**options)
-        self.cells = list(cells)
-        bad = [c for c in self.cells if not isinstance(c, Cell)]
-        if bad or not self.cells:
-            what = f"holds {type(bad[0]).__name__}" if bad else "holds no cell"
-            raise UnsupportedModelError(
-                self.label(), [f"{self.label()}: {what}; use LSTMCell, GRUCell or SimpleRNNCell"]
-            )
-
-    def sublayers(self) -> dict[str, Layer | list[Layer]]:
-        return {"cells": list(self.cells)}

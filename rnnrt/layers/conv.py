@@ -65,6 +65,12 @@ class Conv1D(TimeWindow):
         "groups",
         "activation",
         "use_bias",
+        "kernel_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
     )
     paddings = ("valid", "same", "causal")
 
@@ -79,15 +85,23 @@ class Conv1D(TimeWindow):
         groups: int = 1,
         activation: ActivationLike = None,
         use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(activity_regularizer=activity_regularizer, **options)
         self._check(padding, data_format)
         self.filters, self.groups, self.use_bias = int(filters), int(groups), bool(use_bias)
         self.kernel_size, self.strides, self.dilation_rate = single(kernel_size), single(strides), single(dilation_rate)
         self.activation = checked_activation(self, activation)
         if min(self.filters, self.groups, self.kernel_size, self.strides, self.dilation_rate) < 1:
             raise self.unsupported("has an extent below one", "correct its arguments")
+        self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
         return ("kernel", "bias") if self.use_bias else ("kernel",)
@@ -95,17 +109,14 @@ class Conv1D(TimeWindow):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"activation": self.activation} if isinstance(self.activation, Layer) else {}
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._enter(b, inputs)
         channels = x.shape[1]
         per_group = None if channels is None else channels // self.groups
-
-        def kernel() -> np.ndarray:
-            return self.array("kernel", (self.kernel_size, per_group, self.filters)).transpose(2, 1, 0)
-
-        operands: list[Tensor | str] = [x, b.weight(self, "kernel", kernel)]
+        kernel = b.variable(self, "kernel", (self.kernel_size, per_group, self.filters))
+        operands: list[Tensor | str] = [x, b.transpose(kernel, (2, 1, 0))]
         if self.use_bias:
-            operands.append(b.weight(self, "bias", lambda: self.array("bias", (self.filters,))))
+            operands.append(b.variable(self, "bias", (self.filters,)))
         window = self.dilation_rate * (self.kernel_size - 1) + 1
         attrs: dict[str, Any] = {
             "kernel_shape": (self.kernel_size,),
@@ -141,7 +152,7 @@ class Pooling1D(TimeWindow):
         self.pool_size = single(pool_size)
         self.strides = self.pool_size if strides is None else single(strides)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._enter(b, inputs)
         attrs: dict[str, Any] = {"kernel_shape": (self.pool_size,), "strides": (self.strides,)}
         attrs["auto_pad"] = "SAME_UPPER" if self.padding == "same" else "VALID"
@@ -185,14 +196,14 @@ class GlobalPooling1D(Layer):
 class GlobalMaxPooling1D(GlobalPooling1D):
     """The largest value of each channel; masked steps take part, as in Keras."""
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return b.reduce("ReduceMax", self._checked(b, inputs), [self.axis], self.keepdims)
 
 
 class GlobalAveragePooling1D(GlobalPooling1D):
     """The mean of each channel over the steps that count."""
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = self._checked(b, inputs)
         mask = mask or x.mask
         if mask is None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from rnnrt.layers.base import Extent, GraphBuilder, Tensor
 from rnnrt.layers.conv import TimeWindow, single, steps_after
 from rnnrt.layers.core import ActivationLike, activate, checked_activation
@@ -23,6 +21,12 @@ class DepthwiseConv1D(TimeWindow):
         "dilation_rate",
         "activation",
         "use_bias",
+        "depthwise_initializer",
+        "bias_initializer",
+        "depthwise_regularizer",
+        "bias_regularizer",
+        "depthwise_constraint",
+        "bias_constraint",
     )
     paddings = ("valid", "same", "causal")
 
@@ -36,21 +40,29 @@ class DepthwiseConv1D(TimeWindow):
         dilation_rate: Any = 1,
         activation: ActivationLike = None,
         use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        bias_constraint: Any = None,
         groups: int = 1,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(activity_regularizer=activity_regularizer, **options)
         if groups != 1:
             raise self.unsupported(f"groups={groups}", "leave it at 1")
         self._check(padding, data_format)
         self.kernel_size, self.strides, self.dilation_rate = single(kernel_size), single(strides), single(dilation_rate)
         self.depth_multiplier, self.use_bias = int(depth_multiplier), bool(use_bias)
         self.activation = checked_activation(self, activation)
+        self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
         return ("kernel", "bias") if self.use_bias else ("kernel",)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         y = self._depthwise(b, self._enter(b, inputs), "kernel", "bias" if self.use_bias else None)
         return activate(b, self._leave(b, y), self.activation)
 
@@ -59,14 +71,11 @@ class DepthwiseConv1D(TimeWindow):
         if channels is None:
             raise self.unsupported(f"its input has shape {x.shape}", "declare the channels")
         filters = channels * self.depth_multiplier
-
-        def weight() -> np.ndarray:
-            array = self.array(kernel, (self.kernel_size, channels, self.depth_multiplier))
-            return array.reshape(self.kernel_size, filters, 1).transpose(1, 2, 0)
-
-        operands: list[Tensor | str] = [x, b.weight(self, kernel, weight)]
+        given = b.variable(self, kernel, (self.kernel_size, channels, self.depth_multiplier))
+        flat = b.reshape(given, [self.kernel_size, filters, 1], (self.kernel_size, filters, 1))
+        operands: list[Tensor | str] = [x, b.transpose(flat, (1, 2, 0))]
         if bias:
-            operands.append(b.weight(self, bias, lambda: self.array(bias, (filters,))))
+            operands.append(b.variable(self, bias, (filters,)))
         window = self.dilation_rate * (self.kernel_size - 1) + 1
         attrs: dict[str, Any] = {
             "kernel_shape": (self.kernel_size,),
@@ -85,25 +94,62 @@ class DepthwiseConv1D(TimeWindow):
 class SeparableConv1D(DepthwiseConv1D):
     """A depthwise convolution, then one across channels; pointwise kernel (1, C * depth_multiplier, filters)."""
 
-    arguments = ("filters",)
+    arguments = ("filters", "pointwise_initializer", "pointwise_regularizer", "pointwise_constraint")
 
-    def __init__(self, filters: int, kernel_size: Any, **options: Any) -> None:
-        super().__init__(kernel_size, **options)
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        depth_multiplier: int = 1,
+        activation: ActivationLike = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        pointwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        pointwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        pointwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            depth_multiplier,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            depthwise_initializer,
+            bias_initializer,
+            depthwise_regularizer,
+            bias_regularizer,
+            activity_regularizer,
+            depthwise_constraint,
+            bias_constraint,
+            **options,
+        )
         self.filters = int(filters)
+        self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
         return ("depthwise_kernel", "pointwise_kernel") + ("bias",) * self.use_bias
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._depthwise(b, self._enter(b, inputs), "depthwise_kernel", None)
         width = x.shape[1]
-
-        def pointwise() -> np.ndarray:
-            return self.array("pointwise_kernel", (1, width, self.filters)).transpose(2, 1, 0)
-
-        operands: list[Tensor | str] = [x, b.weight(self, "pointwise_kernel", pointwise)]
+        pointwise = b.variable(self, "pointwise_kernel", (1, width, self.filters))
+        operands: list[Tensor | str] = [x, b.transpose(pointwise, (2, 1, 0))]
         if self.use_bias:
-            operands.append(b.weight(self, "bias", lambda: self.array("bias", (self.filters,))))
+            operands.append(b.variable(self, "bias", (self.filters,)))
         y = b.op("Conv", operands, (x.shape[0], self.filters, x.shape[2]), kernel_shape=(1,))
         return activate(b, self._leave(b, y), self.activation)
 
@@ -111,7 +157,21 @@ class SeparableConv1D(DepthwiseConv1D):
 class Conv1DTranspose(TimeWindow):
     """The transpose of a convolution; kernel (k, filters, C)."""
 
-    arguments = ("filters", "kernel_size", "strides", "padding", "data_format", "activation", "use_bias")
+    arguments = (
+        "filters",
+        "kernel_size",
+        "strides",
+        "padding",
+        "data_format",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+    )
 
     def __init__(
         self,
@@ -124,10 +184,17 @@ class Conv1DTranspose(TimeWindow):
         dilation_rate: Any = 1,
         activation: ActivationLike = None,
         use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         groups: int = 1,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(activity_regularizer=activity_regularizer, **options)
         if groups != 1:
             raise self.unsupported(f"groups={groups}", "leave it at 1")
         self._check(padding, data_format)
@@ -136,19 +203,17 @@ class Conv1DTranspose(TimeWindow):
         self.activation = checked_activation(self, activation)
         if output_padding is not None or single(dilation_rate) != 1:
             raise self.unsupported("output_padding or dilation_rate is set", "leave both at their defaults")
+        self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
         return ("kernel", "bias") if self.use_bias else ("kernel",)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._enter(b, inputs)
-
-        def kernel() -> np.ndarray:
-            return self.array("kernel", (self.kernel_size, self.filters, x.shape[1])).transpose(2, 1, 0)
-
-        operands: list[Tensor | str] = [x, b.weight(self, "kernel", kernel)]
+        kernel = b.variable(self, "kernel", (self.kernel_size, self.filters, x.shape[1]))
+        operands: list[Tensor | str] = [x, b.transpose(kernel, (2, 1, 0))]
         if self.use_bias:
-            operands.append(b.weight(self, "bias", lambda: self.array("bias", (self.filters,))))
+            operands.append(b.variable(self, "bias", (self.filters,)))
         surplus = self.kernel_size - self.strides
         cut = max(surplus, 0) if self.padding == "same" else 0
         extra = max(-surplus, 0)

@@ -1,4 +1,4 @@
-"""Dense, Embedding, Masking, Activation, shape changes, and what only training feels. B batch, T steps."""
+"""Dense, Embedding, Masking, Activation and shape changes. B batch, T steps."""
 
 from __future__ import annotations
 
@@ -22,33 +22,50 @@ def checked_activation(layer: Layer, activation: ActivationLike) -> ActivationLi
 
 def activate(b: GraphBuilder, x: Tensor, activation: ActivationLike) -> Tensor:
     """`x` through a function by name, or a layer."""
-    return activation(b, x) if isinstance(activation, Layer) else activations.apply(b, x, activation)
+    return activation.apply(b, x) if isinstance(activation, Layer) else activations.apply(b, x, activation)
 
 
-class InputLayer(Layer):
-    """A model's input; `batch_shape` has the batch first."""
-
-    def __init__(
-        self, batch_shape: TensorShape, dtype: str = "float32", name: str | None = None, **options: Any
-    ) -> None:
-        super().__init__(name=name, **options)
-        self.batch_shape = tuple(batch_shape)
-        self.input_dtype = np.dtype(dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "batch_shape": self.batch_shape, "dtype": self.input_dtype.name}
+def positive(layer: Layer, key: str, value: Any) -> int:
+    """An argument that counts something."""
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise layer.unsupported(f"{key}={value!r}", "give a positive integer")
+    return int(value)
 
 
 class Dense(Layer):
     """activation(x kernel + bias) along the last axis; kernel (inputs, units), bias (units,)."""
 
-    arguments = ("units", "activation", "use_bias")
+    arguments = (
+        "units",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+    )
     supports_masking = True
 
-    def __init__(self, units: int, activation: ActivationLike = None, use_bias: bool = True, **options: Any) -> None:
-        super().__init__(**options)
-        self.units, self.use_bias = int(units), bool(use_bias)
+    def __init__(
+        self,
+        units: int,
+        activation: ActivationLike = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **options)
+        self.units, self.use_bias = positive(self, "units", units), bool(use_bias)
         self.activation = checked_activation(self, activation)
+        self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
         return ("kernel", "bias") if self.use_bias else ("kernel",)
@@ -59,12 +76,11 @@ class Dense(Layer):
     def is_stepwise(self) -> bool:
         return not isinstance(self.activation, Layer) or self.activation.is_stepwise()
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
-        kernel = b.weight(self, "kernel", lambda: self.array("kernel", (x.shape[-1], self.units)))
-        operands: list[Tensor | str] = [x, kernel]
+        operands: list[Tensor | str] = [x, b.variable(self, "kernel", (x.shape[-1], self.units))]
         if self.use_bias:
-            operands.append(b.weight(self, "bias", lambda: self.array("bias", (self.units,))))
+            operands.append(b.variable(self, "bias", (self.units,)))
         shape = (*x.shape[:-1], self.units)
         if x.rank == 2:
             y = b.op("Gemm", operands, shape)
@@ -88,18 +104,42 @@ class Activation(Layer):
     def is_stepwise(self) -> bool:
         return not isinstance(self.activation, Layer) or self.activation.is_stepwise()
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return activate(b, inputs, self.activation)
 
 
 class Embedding(Layer):
     """Rows of a table (input_dim, output_dim) by integer; with `mask_zero`, steps that hold 0 are masked."""
 
-    arguments = ("input_dim", "output_dim", "mask_zero")
+    arguments = (
+        "input_dim",
+        "output_dim",
+        "embeddings_initializer",
+        "embeddings_regularizer",
+        "embeddings_constraint",
+        "mask_zero",
+    )
 
-    def __init__(self, input_dim: int, output_dim: int, mask_zero: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self.input_dim, self.output_dim, self.mask_zero = int(input_dim), int(output_dim), bool(mask_zero)
+        self.input_dim = positive(self, "input_dim", input_dim)
+        self.output_dim = positive(self, "output_dim", output_dim)
+        self.mask_zero = bool(mask_zero)
+        self.keep(locals())
+        if weights is not None:
+            table = np.asarray(weights[0] if isinstance(weights, (list, tuple)) else weights)
+            self.put_array("embeddings", table)
+            self.variable("embeddings", (self.input_dim, self.output_dim))
 
     def weight_names(self) -> tuple[str, ...]:
         return ("embeddings",)
@@ -107,8 +147,8 @@ class Embedding(Layer):
     def cast_inputs(self, b: GraphBuilder, inputs: Any) -> Any:
         return inputs
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        table = b.weight(self, "embeddings", lambda: self.array("embeddings", (self.input_dim, self.output_dim)))
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        table = b.variable(self, "embeddings", (self.input_dim, self.output_dim))
         x = inputs if inputs.dtype.kind in "iu" else b.cast(inputs, np.dtype(np.int32))
         y = b.op("Gather", [table, x], (*x.shape, self.output_dim), self.dtype, axis=0)
         if self.mask_zero:
@@ -126,67 +166,13 @@ class Masking(Layer):
         super().__init__(**options)
         self.mask_value = float(mask_value)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         same = b.op("Equal", [x, b.scalar(self.mask_value, x.dtype)], x.shape, np.dtype(bool))
         differs = b.cast(b.op("Not", [same], x.shape), x.dtype)
         counts = b.reduce("ReduceMax", differs, [-1], keepdims=True)
         mask = b.cast(b.squeeze(counts, -1), np.dtype(bool))
         return b.op("Mul", [x, counts], x.shape).with_mask(mask)
-
-
-class Identity(Layer):
-    """Gives its input: what Dropout and its kin do outside training."""
-
-    supports_masking = True
-
-    def is_stepwise(self) -> bool:
-        return True
-
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        return inputs
-
-
-class Dropout(Identity):
-    """Drops at random in training only."""
-
-    arguments = ("rate",)
-
-    def __init__(self, rate: float = 0.0, **options: Any) -> None:
-        super().__init__(**options)
-        self.rate = float(rate)
-
-
-class SpatialDropout1D(Dropout):
-    """Drops whole features in training only."""
-
-
-class GaussianDropout(Dropout):
-    """Multiplies by noise in training only."""
-
-
-class AlphaDropout(Dropout):
-    """Drops and keeps mean and variance, in training only."""
-
-
-class GaussianNoise(Identity):
-    """Adds noise in training only."""
-
-    arguments = ("stddev",)
-
-    def __init__(self, stddev: float = 0.0, **options: Any) -> None:
-        super().__init__(**options)
-        self.stddev = float(stddev)
-
-
-class ActivityRegularization(Identity):
-    """Adds to the loss in training only."""
-
-    arguments = ("l1", "l2")
-
-    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
-        super().__init__(**options)
-        self.l1, self.l2 = float(l1), float(l2)
 
 
 class Reshape(Layer):
@@ -200,7 +186,7 @@ class Reshape(Layer):
         if any(d < -1 or d == 0 for d in self.target_shape) or self.target_shape.count(-1) > 1:
             raise self.unsupported(f"target_shape={self.target_shape}", "use positive extents and at most one -1")
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         total = product(inputs.shape[1:])
         known = product(tuple(d for d in self.target_shape if d >= 0)) or 1
         if total is not None and (total % known or (-1 not in self.target_shape and total != known)):
@@ -221,7 +207,7 @@ class Flatten(Layer):
         super().__init__(**options)
         self.data_format = data_format
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = inputs
         if self.data_format == "channels_first" and x.rank > 2:
             x = b.transpose(x, (0, *range(2, x.rank), 1))
@@ -240,7 +226,7 @@ class Permute(Layer):
         super().__init__(**options)
         self.dims = tuple(int(d or 0) for d in dims)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if sorted(self.dims) != list(range(1, inputs.rank)):
             raise self.unsupported(f"dims={self.dims} for an input of shape {inputs.shape}", "name every axis once")
         return b.transpose(inputs, (0, *self.dims)).with_mask(None)
@@ -255,8 +241,19 @@ class RepeatVector(Layer):
         super().__init__(**options)
         self.n = int(n)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if inputs.rank != 2:
             raise self.unsupported(f"its input has shape {inputs.shape}", "it needs (batch, features)")
         wide = b.unsqueeze(inputs, 1)
         return b.op("Tile", [wide, b.ints(1, self.n, 1)], (inputs.shape[0], self.n, inputs.shape[1]))
+
+
+class Lambda(Layer):
+    """Refused: code can neither be stored nor differentiated."""
+
+    def __init__(self, function: Any, *args: Any, **options: Any) -> None:
+        super().__init__(name=options.get("name"))
+        raise self.unsupported(
+            "wraps Python code, which can neither be stored nor differentiated",
+            "use layers, arithmetic on symbolic tensors, or a class of your own derived from Layer",
+        )

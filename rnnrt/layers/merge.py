@@ -24,7 +24,7 @@ class Merge(Layer):
     supports_masking = True
     op: ClassVar[str]
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         given = several(self, inputs)
         parts = self._aligned(b, given)
         equal = all(x.mask is None or x.mask.rank == x.rank - 1 for x in given) and len({x.rank for x in given}) == 1
@@ -149,7 +149,7 @@ class Concatenate(Layer):
         super().__init__(**options)
         self.axis = int(axis)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         parts = several(self, inputs)
         rank = parts[0].rank
         axis = self.axis % rank if rank else 0
@@ -193,7 +193,7 @@ class Dot(Layer):
         super().__init__(**options)
         self.axes, self.normalize = axes, bool(normalize)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x, y = several(self, inputs)
         pair = [self.axes, self.axes] if isinstance(self.axes, int) else list(self.axes)
         if x.rank not in (2, 3) or y.rank not in (2, 3):

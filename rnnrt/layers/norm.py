@@ -1,13 +1,15 @@
-"""BatchNormalization and LayerNormalization, as they work outside training."""
+"""Layers that normalise: BatchNormalization, LayerNormalization and Normalization."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
+
+_KERAS_EPSILON = 1e-7
 
 
 def axes_of(layer: Layer, axis: Any, rank: int) -> list[int]:
@@ -19,9 +21,28 @@ def axes_of(layer: Layer, axis: Any, rank: int) -> list[int]:
 
 
 class BatchNormalization(Layer):
-    """gamma (x - moving_mean) / sqrt(moving_variance + epsilon) + beta along `axis`."""
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta along `axis` (Ioffe and Szegedy, 2015).
 
-    arguments = ("axis", "momentum", "epsilon", "center", "scale")
+    Mean and variance are the moving ones, and in training those of the batch, over the steps that count where there is
+    a mask; the moving ones then follow: m = momentum m + (1 - momentum) (the batch's). A layer that is not trainable
+    works as outside training.
+    """
+
+    arguments = (
+        "axis",
+        "momentum",
+        "epsilon",
+        "center",
+        "scale",
+        "beta_initializer",
+        "gamma_initializer",
+        "moving_mean_initializer",
+        "moving_variance_initializer",
+        "beta_regularizer",
+        "gamma_regularizer",
+        "beta_constraint",
+        "gamma_constraint",
+    )
     supports_masking = True
 
     def __init__(
@@ -31,11 +52,26 @@ class BatchNormalization(Layer):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        renorm: bool = False,
+        renorm_clipping: Any = None,
+        renorm_momentum: float = 0.99,
+        synchronized: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.axis, self.momentum, self.epsilon = axis, float(momentum), float(epsilon)
         self.center, self.scale = bool(center), bool(scale)
+        self.keep(locals())
+        if renorm or synchronized:
+            raise self.unsupported("renorm=True or synchronized=True", "leave both at False")
 
     def weight_names(self) -> tuple[str, ...]:
         return ("gamma",) * self.scale + ("beta",) * self.center
@@ -46,41 +82,104 @@ class BatchNormalization(Layer):
     def is_stepwise(self) -> bool:
         return self.axis in (-1, [-1], (-1,))
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = axes_of(self, self.axis, x.rank)
         if len(axes) > 1:
             raise self.unsupported(f"axis={self.axis}", "normalise along one axis")
         size = x.shape[axes[0]]
+        kept = {name: b.variable(self, name, (size,)) for name in (*self.weight_names(), *self.state_names())}
+        mask = mask if isinstance(mask, Tensor) else inputs.mask
+        wide = [size if k == axes[0] else 1 for k in range(x.rank)]
+        if b.training and self.trainable:
+            mean, variance = self._moments(b, x, mask, axes[0])
+            self._follow(b, "moving_mean", kept["moving_mean"], b.reshape(mean, [-1], (size,)))
+            self._follow(b, "moving_variance", kept["moving_variance"], b.reshape(variance, [-1], (size,)))
+        else:
+            mean, variance = kept["moving_mean"], kept["moving_variance"]
+        root = b.op("Add", [variance, b.scalar(self.epsilon, x.dtype)], variance.shape)
+        root = b.op("Sqrt", [root], variance.shape)
 
-        def along(array: np.ndarray) -> np.ndarray:
-            return array.astype(self.dtype).reshape(-1, *[1] * (x.rank - 1 - axes[0]))
+        def along(f: Tensor) -> Tensor:
+            dims = [-1, *wide[axes[0] + 1 :]]
+            return f if len(dims) == 1 else b.reshape(f, [d or 1 for d in dims], (size, *wide[axes[0] + 1 :]))
 
-        def factors() -> tuple[np.ndarray, np.ndarray]:
-            mean, variance = (self.array(n, (size,)).astype(np.float64) for n in self.state_names())
-            slope = 1 / np.sqrt(variance + self.epsilon)
-            if self.scale:
-                slope = slope * self.array("gamma", (size,))
-            beta = self.array("beta", (size,)).astype(np.float64) if self.center else np.zeros_like(mean)
-            return slope, beta - mean * slope
+        if mean.rank > 1:
+            # Less is lost by subtracting the batch's mean first; outside training both factors are constants.
+            y = b.op("Div", [b.op("Sub", [x, mean], x.shape), root], x.shape)
+            y = b.op("Mul", [y, along(kept["gamma"])], x.shape) if self.scale else y
+            return b.op("Add", [y, along(kept["beta"])], x.shape) if self.center else y
+        slope = b.op("Div", [kept["gamma"] if self.scale else b.scalar(1.0, x.dtype), root], (size,), x.dtype)
+        offset = b.op("Mul", [mean, slope], (size,))
+        offset = b.op("Sub", [kept["beta"], offset], (size,)) if self.center else b.op("Neg", [offset], (size,))
+        return b.op("Add", [b.op("Mul", [x, along(slope)], x.shape), along(offset)], x.shape)
 
-        slope = b.weight(self, f"slope{x.rank}", lambda: along(factors()[0]))
-        offset = b.weight(self, f"offset{x.rank}", lambda: along(factors()[1]))
-        return b.op("Add", [b.op("Mul", [x, slope], x.shape), offset], x.shape)
+    def _moments(self, b: GraphBuilder, x: Tensor, mask: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance of the batch along every other axis, which stay with extent one."""
+        others = [k for k in range(x.rank) if k != axis]
+        if mask is None:
+            mean = b.reduce("ReduceMean", x, others, keepdims=True)
+            far = b.op("Sub", [x, mean], x.shape)
+            return mean, b.reduce("ReduceMean", b.op("Mul", [far, far], x.shape), others, keepdims=True)
+        if mask.rank != x.rank - 1:
+            raise self.unsupported(f"a mask of shape {mask.shape} on {x.shape}", "give one value for each step")
+        counts = b.unsqueeze(b.cast(mask, np.dtype(bool)), mask.rank)
+        zero = b.scalar(0.0, x.dtype)
+        shape = b.op("Shape", [x], (x.rank,), np.dtype(np.int64))
+        total = b.reduce("ReduceSum", b.op("Expand", [b.cast(counts, x.dtype), shape], x.shape), others, keepdims=True)
+        total = b.op("Add", [total, b.scalar(_KERAS_EPSILON, x.dtype)], total.shape)
+        seen = b.op("Where", [counts, x, zero], x.shape, x.dtype)
+        mean = b.op("Div", [b.reduce("ReduceSum", seen, others, keepdims=True), total], total.shape)
+        far = b.op("Where", [counts, b.op("Sub", [x, mean], x.shape), zero], x.shape, x.dtype)
+        spread = b.reduce("ReduceSum", b.op("Mul", [far, far], x.shape), others, keepdims=True)
+        return mean, b.op("Div", [spread, total], total.shape)
+
+    def _follow(self, b: GraphBuilder, name: str, moving: Tensor, value: Tensor) -> None:
+        variable = self.own_variables[name]
+        before = b.updates.get(variable, moving)
+        kept = b.op("Mul", [before, b.scalar(self.momentum, moving.dtype)], moving.shape)
+        new = b.op("Mul", [value, b.scalar(1 - self.momentum, moving.dtype)], moving.shape)
+        b.updates[variable] = b.op("Add", [kept, new], moving.shape)
 
 
 class LayerNormalization(Layer):
-    """gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance over `axis` of each row."""
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance over `axis` of each row.
 
-    arguments = ("axis", "epsilon", "center", "scale")
+    After Ba, Kiros and Hinton (2016).
+    """
+
+    arguments = (
+        "axis",
+        "epsilon",
+        "center",
+        "scale",
+        "beta_initializer",
+        "gamma_initializer",
+        "beta_regularizer",
+        "gamma_regularizer",
+        "beta_constraint",
+        "gamma_constraint",
+    )
     supports_masking = True
 
     def __init__(
-        self, axis: Any = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True, **options: Any
+        self,
+        axis: Any = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.axis, self.epsilon = axis, float(epsilon)
         self.center, self.scale = bool(center), bool(scale)
+        self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
         return ("gamma",) * self.scale + ("beta",) * self.center
@@ -88,29 +187,27 @@ class LayerNormalization(Layer):
     def is_stepwise(self) -> bool:
         return self.axis in (-1, [-1], (-1,))
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = axes_of(self, self.axis, x.rank)
         shape = tuple(x.shape[a] for a in axes)
         if None in shape:
             raise self.unsupported(f"normalises over a free axis of {x.shape}", "declare its extent")
         sizes = tuple(d for d in shape if d is not None)
-
-        def weight(name: str, present: bool, default: float) -> np.ndarray:
-            return self.array(name, shape) if present else np.full(sizes, default, self.dtype)
-
+        gamma = b.variable(self, "gamma", shape) if self.scale else None
+        beta = b.variable(self, "beta", shape) if self.center else None
         if axes == list(range(axes[0], x.rank)):
-            gamma = b.weight(self, "gamma", lambda: weight("gamma", self.scale, 1))
-            beta = b.weight(self, "beta", lambda: weight("beta", self.center, 0))
-            return b.op("LayerNormalization", [x, gamma, beta], x.shape, axis=axes[0], epsilon=self.epsilon)
-        wide = [d if k in axes else 1 for k, d in enumerate(x.shape)]
+            operands = [
+                f if f is not None else b.constant(np.full(sizes, value, self.dtype), "fill")
+                for f, value in ((gamma, 1), (beta, 0))
+            ]
+            return b.op("LayerNormalization", [x, *operands], x.shape, axis=axes[0], epsilon=self.epsilon)
+        wide = [d if k in axes and d else 1 for k, d in enumerate(x.shape)]
         normal = self._normal(b, x, axes)
-        if self.scale:
-            gamma = b.weight(self, "gamma", lambda: weight("gamma", True, 1).reshape([d or 1 for d in wide]))
-            normal = b.op("Mul", [normal, gamma], x.shape)
-        if self.center:
-            beta = b.weight(self, "beta", lambda: weight("beta", True, 0).reshape([d or 1 for d in wide]))
-            normal = b.op("Add", [normal, beta], x.shape)
+        if gamma is not None:
+            normal = b.op("Mul", [normal, b.reshape(gamma, wide, tuple(wide))], x.shape)
+        if beta is not None:
+            normal = b.op("Add", [normal, b.reshape(beta, wide, tuple(wide))], x.shape)
         return normal
 
     def _normal(self, b: GraphBuilder, x: Tensor, axes: Sequence[int]) -> Tensor:
@@ -125,6 +222,8 @@ class Normalization(Layer):
     """(x - mean) / sqrt(variance) along `axis`, with what `adapt` learnt or the given mean and variance."""
 
     arguments = ("axis", "mean", "variance", "invert")
+    weight_dtypes: ClassVar[dict[str, str]] = {"count": "int32"}
+    mean_initializer, variance_initializer, count_initializer = "zeros", "ones", "zeros"
 
     def __init__(
         self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **options: Any
@@ -135,24 +234,22 @@ class Normalization(Layer):
     def state_names(self) -> tuple[str, ...]:
         return () if self.mean is not None else ("mean", "variance", "count")
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = [] if self.axis is None else axes_of(self, self.axis, x.rank)
         sizes = tuple(x.shape[a] for a in axes)
-        wide = [d if k in axes else 1 for k, d in enumerate(x.shape)]
-
-        def factors() -> tuple[np.ndarray, np.ndarray]:
-            pair = (
-                (self.mean, self.variance)
-                if self.mean is not None
-                else tuple(self.array(n, sizes) for n in ("mean", "variance"))
-            )
-            full = [1 if d is None else d for d in wide]
-            shaped = [np.broadcast_to(np.asarray(v, np.float64), [d or 1 for d in sizes]).reshape(full) for v in pair]
-            return shaped[0], np.maximum(np.sqrt(shaped[1]), 1e-7)
-
-        mean = b.weight(self, "mean", lambda: factors()[0].astype(self.dtype))
-        spread = b.weight(self, "spread", lambda: factors()[1].astype(self.dtype))
+        wide = [d if k in axes and d else 1 for k, d in enumerate(x.shape)]
+        if self.mean is None:
+            b.variable(self, "count", ())
+            mean, variance = (b.reshape(b.variable(self, n, sizes), wide, tuple(wide)) for n in ("mean", "variance"))
+        else:
+            mean, variance = (self._given(b, v, sizes, wide) for v in (self.mean, self.variance))
+        root = b.op("Sqrt", [variance], variance.shape)
+        spread = b.op("Max", [root, b.scalar(_KERAS_EPSILON, x.dtype)], variance.shape)
         if self.invert:
             return b.op("Add", [b.op("Mul", [x, spread], x.shape), mean], x.shape)
         return b.op("Div", [b.op("Sub", [x, mean], x.shape), spread], x.shape)
+
+    def _given(self, b: GraphBuilder, value: Any, sizes: Sequence[int | None], wide: list[int]) -> Tensor:
+        full = np.broadcast_to(np.asarray(value, self.dtype), [d or 1 for d in sizes]).reshape(wide)
+        return Tensor(b.constant(full, "given"), tuple(wide), self.dtype)

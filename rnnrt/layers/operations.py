@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.layers import activations, shape_operations
+from rnnrt.errors import RnnrtError
+from rnnrt.layers import activations, serial, shape_operations
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor, TensorShape
+from rnnrt.layers.names import snake_case, unique_name
 from rnnrt.layers.shape_operations import common_dtype
 
 BOOL = np.dtype(bool)
@@ -17,14 +19,24 @@ BOOL = np.dtype(bool)
 class Operation(Layer):
     """One function of keras.ops by its class name, with the options it was made with."""
 
-    def __init__(self, kind: str, options: Mapping[str, Any], **rest: Any) -> None:
-        super().__init__(**rest)
+    def __init__(self, kind: str, options: Mapping[str, Any], name: str | None = None, **rest: Any) -> None:
+        super().__init__(name=name or unique_name(snake_case(kind)), **rest)
         self.kind, self.made_with = kind, dict(options)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, **{key: serial.plain(value) for key, value in self.made_with.items()}}
+
+    def as_spec(self) -> dict[str, Any]:
+        return serial.spec_of(self.kind, "keras.src.ops.numpy", self.get_config())
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        raise RnnrtError("an operation's configuration does not tell which one it is; make it anew with its model")
 
     def cast_inputs(self, b: GraphBuilder, inputs: Any) -> Any:
         return inputs
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         options = _Watched({**self.made_with, **kwargs})
         result = OPERATIONS[self.kind](self, b, [inputs, *args], options)
         unread = {k: v for k, v in options.items() if k not in options.read and v is not None and v is not False}

@@ -1,15 +1,34 @@
-"""LSTM, GRU, SimpleRNN and RNN over cells. B rows of the batch, T steps, I inputs, H units."""
+"""Recurrence: RNN over cells, and the operator it becomes. B rows of the batch, T steps, I inputs, H units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
-from rnnrt.layers.cells import Cell, CuDNNGRUCell, CuDNNLSTMCell, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from rnnrt.layers.builder import State
+from rnnrt.layers.cells import Cell
+from rnnrt.layers.gates import gate_positions
+
+
+class StackedRNNCells(Layer):
+    """Cells on top of each other, run as one cell."""
+
+    arguments = ("cells",)
+
+    def __init__(self, cells: Sequence[Cell], **options: Any) -> None:
+        super().__init__(**options)
+        self.cells = list(cells)
+        bad = [c for c in self.cells if not isinstance(c, Cell)]
+        if bad or not self.cells:
+            what = f"holds {type(bad[0]).__name__}" if bad else "holds no cell"
+            raise self.unsupported(what, "use LSTMCell, GRUCell or SimpleRNNCell")
+
+    def sublayers(self) -> dict[str, Layer | list[Layer]]:
+        return {"cells": list(self.cells)}
 
 
 class RNN(Layer):
@@ -24,7 +43,8 @@ class RNN(Layer):
     go_backwards : bool
         Last step first; a returned sequence is in that order too.
     stateful : bool
-        Kept as a fact of the model; a call starts from zeros unless it is given states.
+        A batch begins with the states that the batch before left, in `fit` and in `predict`; see `reset_states`. A
+        call of the model begins with zeros unless it is given states.
     unroll : bool
         Changes nothing here.
     zero_output_for_mask : bool
@@ -43,7 +63,7 @@ class RNN(Layer):
 
     def __init__(
         self,
-        cell: Cell | StackedRNNCells,
+        cell: Cell | StackedRNNCells | Sequence[Cell],
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
@@ -54,7 +74,9 @@ class RNN(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.cell = cell
+        if isinstance(cell, Sequence):
+            cell = StackedRNNCells(cell)
+        self.cell: Cell | StackedRNNCells = cell
         self.return_sequences = bool(return_sequences)
         self.return_state = bool(return_state)
         self.go_backwards = bool(go_backwards)
@@ -74,7 +96,7 @@ class RNN(Layer):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"cell": self.cell}
 
-    def build(
+    def emit(
         self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         x, states, mask = split_call(self, b, inputs, initial_state, mask)
@@ -90,11 +112,18 @@ class RNN(Layer):
         self, b: GraphBuilder, x: Tensor, states: Sequence[Tensor], mask: Tensor | None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Outputs (B, T, H) in the order of time, the output of the last step walked (B, H), and the states."""
+        expected = [(cell, k) for cell in self.cells for k in range(cell.state_count)]
+        carried: list[Tensor] = []
+        if b.carry_all and self.go_backwards:
+            raise self.unsupported("walks backwards", "train it on whole sequences, without bptt_steps")
         if self.stateful:
             b.stateful.append(self.name)
-        expected = sum(cell.state_count for cell in self.cells)
-        if states and len(states) != expected:
-            raise self.unsupported(f"is called with {len(states)} initial states", f"it has {expected}")
+        if self.stateful or b.carry_all:
+            if b.carry and not states:
+                carried = [b.state_input(n, cell.units, self.dtype) for n, (cell, _) in enumerate(expected)]
+                states = carried
+        if states and len(states) != len(expected):
+            raise self.unsupported(f"is called with {len(states)} initial states", f"it has {len(expected)}")
         finals: list[Tensor] = []
         remaining = list(states)
         top = len(self.cells) - 1
@@ -102,14 +131,22 @@ class RNN(Layer):
         direction = "reverse" if self.go_backwards else "forward"
         for k, cell in enumerate(self.cells):
             own, remaining = remaining[: cell.state_count], remaining[cell.state_count :]
-            x, last = recur(b, self, [cell], x, own, mask, direction, zero and k == top)
+            with b.nested(*self._scope(b, cell)):
+                x, last = recur(b, self, [cell], x, own, mask, direction, zero and k == top)
             x = b.squeeze(x, 2)
             last = [b.squeeze(s, 1) for s in last]
             finals += last
+        b.states += [State(self, n, *pair) for n, pair in enumerate(zip(carried, finals, strict=False))]
         # Behind a mask the last output differs from the state h: zeros until the first step that counts.
         if mask is not None and (states or zero):
             return x, b.take(x, 0 if self.go_backwards else -1, 1), finals
         return x, last[0], finals
+
+    def _scope(self, b: GraphBuilder, cell: Cell) -> list[str]:
+        """Names of the layers around a cell's weights."""
+        if not b.variables:
+            return []
+        return [cell.name] if cell is self.cell else [self.cell.name, cell.name]
 
 
 def split_call(
@@ -162,20 +199,32 @@ def recur(
     first, units = cells[0], cells[0].units
     x = b.cast(x, layer.dtype)
     input_size = x.shape[2]
+    batch: list[int | str] = [b.extent(x, 0)] if b.training else []
+    if b.training and 0 < first.dropout < 1:
+        drop = b.random("dropout", [*batch, 1, b.dims_of(x)[2]], (x.shape[0], 1, input_size), x.dtype, first.dropout)
+        x = b.op("Mul", [x, drop], x.shape)
 
     def stacked(k: int) -> np.ndarray:
         return np.stack([cell.ir_arrays(input_size)[k] for cell in cells])
 
-    operands = [x.name] + [b.weight(cells[0], key, partial(stacked, k)) for k, key in enumerate("WRB")]
+    weights: list[Tensor | str] = []
+    if b.variables:
+        weights = first.variables_in(b, input_size)
+    else:
+        weights += [b.weight(first, key, partial(stacked, k)) for k, key in enumerate("WRB")]
+    operands = [x.name, *(w.name if isinstance(w, Tensor) else w for w in weights)]
     operands += [""] + [""] * first.state_count
     for k in range(len(states) // len(cells)):
         parts = [b.unsqueeze(b.cast(s, layer.dtype), 1) for s in states[k :: first.state_count]]
         both = parts[0] if len(parts) == 1 else b.op("Concat", parts, (parts[0].shape[0], 2, units), axis=1)
         operands[5 + k] = both.name
-    if mask is not None:
-        if mask.rank != 2:
-            raise layer.unsupported(f"its mask has shape {mask.shape}", "it needs (batch, time)")
-        operands += [""] * (first.op == "LSTM") + [b.transpose(b.cast(mask, np.dtype(bool)), (1, 0)).name]
+    operands += [""] * (first.op == "LSTM")
+    if mask is not None and mask.rank != 2:
+        raise layer.unsupported(f"its mask has shape {mask.shape}", "it needs (batch, time)")
+    operands.append("" if mask is None else b.transpose(b.cast(mask, np.dtype(bool)), (1, 0)).name)
+    if b.training and 0 < first.recurrent_dropout < 1:
+        shape = (1, x.shape[0], units)
+        operands.append(b.random("dropout", [1, *batch, units], shape, x.dtype, first.recurrent_dropout).name)
     while operands[-1] == "":
         operands.pop()
     acts = [a for cell in cells for a in cell.ir_activations(b.legacy)]
@@ -188,67 +237,12 @@ def recur(
         "layout": 1,
         **first.ir_attributes(),
     }
+    if b.variables:
+        attrs["weight_layout"] = "keras"
+        attrs["gate_order"] = gate_positions(first.op, "keras")
     if zero_output and mask is not None:
         attrs["zero_output_for_mask"] = 1
     names = b.node(first.op, operands, 1 + first.state_count, **attrs)
-    batch, steps = x.shape[:2]
-    last = (batch, len(cells), units)
-    y = Tensor(names[0], (batch, steps, len(cells), units), layer.dtype)
+    last = (x.shape[0], len(cells), units)
+    y = Tensor(names[0], (*x.shape[:2], len(cells), units), layer.dtype)
     return y, [Tensor(name, last, layer.dtype) for name in names[1:]]
-
-
-class _WithOwnCell(RNN):
-    """A recurrent layer that makes its cell from its own arguments."""
-
-    cell_class: ClassVar[type[Cell]]
-    cell_arguments: ClassVar[tuple[str, ...]] = ("activation", "recurrent_activation", "use_bias")
-
-    def __init__(self, units: int, *args: Any, **options: Any) -> None:
-        arguments = dict(zip(self.cell_arguments, args, strict=False))
-        arguments.update({key: options.pop(key) for key in self.cell_arguments if key in options})
-        shared = {key: options[key] for key in ("name", "dtype", "trainable") if key in options}
-        super().__init__(self.cell_class(units, **arguments, **shared), **options)
-
-    @property
-    def units(self) -> int:
-        """Hidden units."""
-        return self.cells[0].units
-
-    def get_config(self) -> dict[str, Any]:
-        kept = ("units", *self.cell_arguments)
-        config = {key: value for key, value in super().get_config().items() if key != "cell"}
-        return {**config, **{key: getattr(self.cell, key) for key in kept}}
-
-
-class LSTM(_WithOwnCell):
-    """Long short-term memory: LSTM(units, activation="tanh", recurrent_activation="sigmoid", use_bias=True, ...)."""
-
-    cell_class = LSTMCell
-
-
-class GRU(_WithOwnCell):
-    """Gated recurrent unit: GRU(units, activation, recurrent_activation, use_bias, reset_after=True, ...)."""
-
-    cell_class = GRUCell
-    cell_arguments = ("activation", "recurrent_activation", "use_bias", "reset_after")
-
-
-class SimpleRNN(_WithOwnCell):
-    """Plain recurrence: SimpleRNN(units, activation="tanh", use_bias=True, ...)."""
-
-    cell_class = SimpleRNNCell
-    cell_arguments = ("activation", "use_bias")
-
-
-class CuDNNLSTM(_WithOwnCell):
-    """Keras 2's LSTM for cuDNN only, with cuDNN's weight layouts."""
-
-    cell_class = CuDNNLSTMCell
-    cell_arguments = ()
-
-
-class CuDNNGRU(_WithOwnCell):
-    """Keras 2's GRU for cuDNN only, with cuDNN's weight layouts."""
-
-    cell_class = CuDNNGRUCell
-    cell_arguments = ()

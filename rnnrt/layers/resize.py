@@ -34,7 +34,7 @@ class ZeroPadding1D(_AlongTime):
         if data_format == "channels_first":
             raise self.unsupported("data_format='channels_first'", "use channels_last")
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._checked(inputs)
         first, last = self.padding
         steps: Extent = None if x.shape[1] is None else x.shape[1] + first + last
@@ -51,7 +51,7 @@ class Cropping1D(_AlongTime):
         super().__init__(**options)
         self.cropping = ends(cropping)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._checked(inputs)
         first, last = self.cropping
         steps: Extent = None if x.shape[1] is None else x.shape[1] - first - last
@@ -70,7 +70,7 @@ class UpSampling1D(_AlongTime):
         super().__init__(**options)
         self.size = int(size[0] if isinstance(size, (list, tuple)) else size)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = self._checked(inputs)
         width = x.shape[2]
         if width is None:
@@ -90,7 +90,7 @@ class Rescaling(Layer):
         super().__init__(**options)
         self.scale, self.offset = np.asarray(scale, np.float64), np.asarray(offset, np.float64)
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         scaled = b.op("Mul", [x, b.constant(self.scale.astype(self.dtype), "scale")], x.shape)
         y = b.op("Add", [scaled, b.constant(self.offset.astype(self.dtype), "offset")], x.shape)
@@ -107,7 +107,7 @@ class UnitNormalization(Layer):
         super().__init__(**options)
         self.axis = axis
 
-    def build(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = axes_of(self, self.axis, x.rank)
         total = b.reduce("ReduceSum", b.op("Mul", [x, x], x.shape), axes, keepdims=True)

@@ -21,22 +21,38 @@ class Bidirectional(Layer):
         The forward layer.
     merge_mode : {"concat", "sum", "mul", "ave", None}
         None gives both outputs.
-    backward_layer : RNN
-        Walks the other way; with its own weights.
+    backward_layer : RNN, optional
+        Walks the other way; with its own weights. By default it is made from the configuration of `layer`.
     """
 
     arguments = ("layer", "merge_mode", "backward_layer")
 
-    def __init__(self, layer: RNN, merge_mode: str | None = "concat", *, backward_layer: RNN, **options: Any) -> None:
+    def __init__(
+        self,
+        layer: RNN,
+        merge_mode: str | None = "concat",
+        weights: Any = None,
+        backward_layer: RNN | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self.forward_layer, self.backward_layer, self.merge_mode = layer, backward_layer, merge_mode
         if merge_mode not in MERGE_MODES:
             raise self.unsupported(f"merge_mode={merge_mode!r}", f"use one of {MERGE_MODES}")
+        if weights is not None:
+            raise self.unsupported("is given weights", "call set_weights when it is built")
+        if isinstance(layer, RNN) and backward_layer is None:
+            config = layer.get_config()
+            config["go_backwards"] = not layer.go_backwards
+            config["name"] = "backward_" + layer.name.removeprefix("forward_").removeprefix("backward_")
+            backward_layer = type(layer).from_config(config)
         for inner in (layer, backward_layer):
             if not isinstance(inner, RNN):
                 raise self.unsupported(f"wraps a {type(inner).__name__}", "wrap LSTM, GRU, SimpleRNN or RNN")
             # Keras forces this on both layers.
             inner.zero_output_for_mask = inner.return_sequences
+        assert backward_layer is not None
+        layer.name = "forward_" + layer.name.removeprefix("forward_")
+        self.forward_layer, self.backward_layer, self.merge_mode = layer, backward_layer, merge_mode
         if layer.go_backwards == backward_layer.go_backwards:
             raise self.unsupported("both layers walk the same way", "give one go_backwards=True")
         if layer.return_sequences != backward_layer.return_sequences:
@@ -50,17 +66,21 @@ class Bidirectional(Layer):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
 
-    def build(
+    def emit(
         self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         forward, backward = self.forward_layer, self.backward_layer
         x, states, mask = split_call(self, b, inputs, initial_state, mask)
         half = len(states) // 2
-        if self._is_one_operator():
+        if self._is_one_operator() and not b.variables and not (b.carry and forward.stateful):
             merged, finals = self._fused(b, x, states, mask)
         else:
-            y1, last1, finals1 = forward.run(b, x, states[:half], mask)
-            y2, last2, finals2 = backward.run(b, x, states[half:], mask)
+            with b.nested(forward.name):
+                y1, last1, finals1 = forward.run(b, x, states[:half], mask)
+            with b.nested(backward.name):
+                y2, last2, finals2 = backward.run(b, x, states[half:], mask)
+            forward.regularize(b, y1 if forward.return_sequences else last1)
+            backward.regularize(b, y2 if forward.return_sequences else last2)
             if forward.return_sequences and forward.go_backwards:
                 # Keras turns the second layer's output round, whichever that is.
                 y1, y2 = b.flip(y1, 1), b.flip(y2, 1)
@@ -127,6 +147,7 @@ class TimeDistributed(Layer):
 
     def __init__(self, layer: Layer, **options: Any) -> None:
         super().__init__(**options)
+        layer = getattr(layer, "network", layer)  # of a model
         self.layer = layer
         if not isinstance(layer, Layer):
             raise self.unsupported(f"wraps {layer!r}", "wrap a layer")
@@ -134,13 +155,13 @@ class TimeDistributed(Layer):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"layer": self.layer}
 
-    def build(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = inputs
         if not isinstance(x, Tensor) or x.rank < 3:
             raise self.unsupported("needs one input with a batch, a time and more axes", "reshape its input")
         mask = mask or x.mask
         if self.layer.is_stepwise():
-            result = self.layer(b, x.with_mask(None))
+            result = self.layer.apply(b, x.with_mask(None))
             return result.with_mask(result.mask if b.legacy and result.mask else mask)
         steps = x.shape[1]
         lead: list[int | str] = [-1, steps] if steps is not None else [b.extent(x, 0), b.extent(x, 1)]
@@ -150,7 +171,7 @@ class TimeDistributed(Layer):
             inner = inner.with_mask(b.reshape(mask, [-1, *inner_dims[: mask.rank - 2]], (None, *mask.shape[2:])))
         elif mask is not None and isinstance(self.layer, (RNN, Bidirectional)):
             raise self.unsupported("hands a mask over its steps to a recurrent layer", "drop the mask before it")
-        outputs = self.layer(b, inner)
+        outputs = self.layer.apply(b, inner)
         if not isinstance(outputs, Tensor):
             raise self.unsupported("its layer has several outputs", "wrap a layer of one output")
         rest: list[int | str] = [

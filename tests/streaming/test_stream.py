@@ -29,7 +29,7 @@ def network(kind: str = "LSTM", layout: int = 0, after: tuple[Node, ...] = (), *
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("layout", [0, 1])
 def test_pieces_equal_the_whole(kind: str, layout: int) -> None:
-    model = Model(network(kind, layout, (Node("Tanh", ("y0",), ("y",)),)))
+    model = Model.from_graph(network(kind, layout, (Node("Tanh", ("y0",), ("y",)),)))
     x = np.random.default_rng(0).standard_normal((3, 11, 5) if layout else (11, 3, 5)).astype(F32)
     whole = model(x)
     stream = model.stream(batch_size=3)
@@ -42,7 +42,7 @@ def test_pieces_equal_the_whole(kind: str, layout: int) -> None:
 
 
 def test_step_takes_what_arrays_can_be_made_of() -> None:
-    model = Model(network())
+    model = Model.from_graph(network())
     x = np.random.default_rng(0).standard_normal((1, 5)).astype(F32)
     want = model.stream().step(x)
     np.testing.assert_array_equal(model.stream().step(x.tolist()), want)
@@ -52,7 +52,7 @@ def test_step_takes_what_arrays_can_be_made_of() -> None:
 
 
 def test_state_is_read_and_restored() -> None:
-    stream = Model(network("GRU")).stream()
+    stream = Model.from_graph(network("GRU")).stream()
     x = np.random.default_rng(1).standard_normal((6, 1, 5)).astype(F32)
     stream.run(x[:3])
     kept = stream.state
@@ -80,4 +80,4 @@ def test_what_mixes_time_is_refused(graph: Graph, message: str) -> None:
     if "CumSum" in message:
         graph = graph.replace(constants={**graph.constants, "zero": np.array(0)})
     with pytest.raises(StateError, match=message):
-        Model(graph).stream()
+        Model.from_graph(graph).stream()

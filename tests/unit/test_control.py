@@ -35,7 +35,7 @@ def choice(then: Graph, other: Graph, condition: str = "c", before: tuple[Node, 
 
 def test_both_branches_are_planned():
     graph = choice(branch("Abs", "t", output="a"), branch("Add", "t", "x", output="b"))
-    model = Model(graph)
+    model = Model.from_graph(graph)
     for condition, want in ((True, -np.abs(np.tanh(X))), (False, -(np.tanh(X) + X)), (True, -np.abs(np.tanh(X)))):
         np.testing.assert_allclose(model(X, np.array(condition)), want, rtol=1e-6)
     _, plan = model._session.plan_for({"x": (1, 3), "c": ()})
@@ -47,7 +47,7 @@ def test_a_constant_condition_leaves_no_choice():
     graph = choice(
         branch("Abs", "t", output="a"), branch("Add", "t", "x", output="b"), condition="no", no=np.array(False)
     )
-    model = Model(graph)
+    model = Model.from_graph(graph)
     np.testing.assert_allclose(model(X, np.array(True)), -(np.tanh(X) + X), rtol=1e-6)
     folded, _ = model._session.plan_for({"x": (1, 3), "c": ()})
     assert "If" not in {node.op for node in folded.nodes}
@@ -67,7 +67,7 @@ def test_branches_nest():
             ),
         ),
     )
-    model = Model(choice(branch("Neg", "t", output="a"), inner))
+    model = Model.from_graph(choice(branch("Neg", "t", output="a"), inner))
     np.testing.assert_allclose(model(X, np.array(True)), np.tanh(X), rtol=1e-6)
     np.testing.assert_allclose(model(X, np.array(False)), -np.exp(np.tanh(X)), rtol=1e-6)
 
@@ -75,7 +75,7 @@ def test_branches_nest():
 def test_branches_of_different_shapes():
     wide = branch("Concat", "t", "t", output="a")
     wide = wide.replace(nodes=(Node("Concat", ("t", "t"), ("a",), {"axis": 1}),))
-    model = Model(choice(wide, branch("Abs", "t", output="b")))
+    model = Model.from_graph(choice(wide, branch("Abs", "t", output="b")))
     t = np.tanh(X)
     np.testing.assert_allclose(model(X, np.array(True)), -np.concatenate([t, t], 1), rtol=1e-6)
     np.testing.assert_allclose(model(X, np.array(False)), -np.abs(t), rtol=1e-6)
@@ -93,7 +93,7 @@ def test_a_small_integer_that_decides_gets_plans_of_its_own(monkeypatch):
         known=np.array(16000),
     )
     graph = graph.replace(inputs=(graph.inputs[0], Value("rate", I64, ())))
-    model = Model(graph)
+    model = Model.from_graph(graph)
     for rate in [16000, 8000, 16000, *range(40)]:
         want = np.abs(np.tanh(X)) if rate == 16000 else np.exp(np.tanh(X))
         np.testing.assert_allclose(model(X, np.array(rate)), -want, rtol=1e-6)
@@ -105,8 +105,8 @@ def test_a_condition_of_many_values_is_refused():
     graph = choice(branch("Abs", "t", output="a"), branch("Exp", "t", output="b"))
     for dtype, shape in ((BOOL, (2,)), (BOOL, (0,)), (I64, ())):
         with pytest.raises(ShapeError, match=r"If node 'switch'.*condition must be one bool"):
-            Model(graph.replace(inputs=(graph.inputs[0], Value("c", dtype, shape))))
-    free = Model(graph.replace(inputs=(graph.inputs[0], Value("c", BOOL, None))))
+            Model.from_graph(graph.replace(inputs=(graph.inputs[0], Value("c", dtype, shape))))
+    free = Model.from_graph(graph.replace(inputs=(graph.inputs[0], Value("c", BOOL, None))))
     with pytest.raises(ShapeError, match=r"If node 'switch'.*condition must be one bool"):
         free(X, np.array([True, False]))
 
@@ -114,13 +114,13 @@ def test_a_condition_of_many_values_is_refused():
 def test_branches_that_disagree_are_refused():
     graph = choice(branch("Abs", "t", output="a"), Graph((), (), ()))
     with pytest.raises(ShapeError, match=r"If node 'switch': its branches give 1 and 0 outputs"):
-        Model(graph)
+        Model.from_graph(graph)
 
 
 def test_what_a_branch_cannot_do_is_said_at_once():
     graph = choice(branch("Fly", "t", output="a"), branch("Swim", "t", output="b"))
     with pytest.raises(UnsupportedModelError, match=r"Fly node 'a'.*\n.*Swim node 'b'"):
-        Model(graph)
+        Model.from_graph(graph)
 
 
 def counting(limit: np.ndarray | None) -> Graph:
@@ -146,7 +146,7 @@ def counting(limit: np.ndarray | None) -> Graph:
     ("limit", "end", "trail"), [(None, 24, [-3, -6, -12]), (2, 12, [-3, -6]), (0, 3, [])], ids=["while", "for", "none"]
 )
 def test_a_loop_runs_its_body(limit, end, trail):
-    model = Model(counting(None if limit is None else np.array(limit)))
+    model = Model.from_graph(counting(None if limit is None else np.array(limit)))
     got_end, got_trail = model(np.float32(3), np.float32(20))
     assert got_end == end
     np.testing.assert_array_equal(got_trail, trail)

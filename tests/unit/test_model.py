@@ -40,7 +40,7 @@ def expected(x=X, shift=SHIFT):
 
 
 def test_both_calling_conventions():
-    model = Model(affine())
+    model = Model.from_graph(affine())
     y, z = expected()
     for results in (model(X, SHIFT), model(X, shift=SHIFT), model.run(None, {"shift": SHIFT, "x": X})):
         np.testing.assert_allclose(results[0], y, rtol=1e-6)
@@ -64,18 +64,18 @@ def test_both_calling_conventions():
     ids=["float64", "big-endian", "fortran", "strided", "list", "reversed"],
 )
 def test_any_layout_of_the_same_numbers(x):
-    np.testing.assert_allclose(Model(affine())(x, SHIFT)[0], expected()[0], rtol=1e-6)
+    np.testing.assert_allclose(Model.from_graph(affine())(x, SHIFT)[0], expected()[0], rtol=1e-6)
 
 
 def test_integers_are_taken_for_floats():
     x = np.arange(6).reshape(2, 3)
-    np.testing.assert_array_equal(Model(affine())(x, SHIFT)[1], expected(x.astype(F32))[1])
+    np.testing.assert_array_equal(Model.from_graph(affine())(x, SHIFT)[1], expected(x.astype(F32))[1])
 
 
 def test_inputs_are_not_written_to():
     x, shift = X.copy(), SHIFT.copy()
     x.flags.writeable = shift.flags.writeable = False
-    Model(affine())(x, shift)
+    Model.from_graph(affine())(x, shift)
     np.testing.assert_array_equal(x, X)
 
 
@@ -96,18 +96,18 @@ def test_inputs_are_not_written_to():
 )
 def test_refusals_name_the_input(args, kwargs, message):
     with pytest.raises(ShapeError, match=message):
-        Model(affine())(*args, **kwargs)
+        Model.from_graph(affine())(*args, **kwargs)
 
 
 def test_a_float_is_not_an_index():
     graph = Graph((Value("i", I64, (None,)),), (Value("y", I64),), (Node("Neg", ("i",), ("y",)),))
     with pytest.raises(ShapeError, match="input 'i' takes int64, got float64"):
-        Model(graph)(np.array([1.5]))
+        Model.from_graph(graph)(np.array([1.5]))
 
 
 def test_an_unknown_output_is_refused():
     with pytest.raises(ShapeError, match=r"unknown outputs \['w'\]; the model gives \['y', 'z'\]"):
-        Model(affine()).run(["w"], {"x": X, "shift": SHIFT})
+        Model.from_graph(affine()).run(["w"], {"x": X, "shift": SHIFT})
 
 
 def test_shapes_that_do_not_fit_name_the_node():
@@ -116,17 +116,17 @@ def test_shapes_that_do_not_fit_name_the_node():
         (Value("y", F32),),
         (Node("Add", ("a", "b"), ("y",), {}, "sum"),),
     )
-    model = Model(graph)
+    model = Model.from_graph(graph)
     with pytest.raises(ShapeError, match=r"Add node 'sum'"):
         model(np.zeros(2, F32), np.zeros(3, F32))
     np.testing.assert_array_equal(model(np.ones(2, F32), np.ones(2, F32)), [2, 2])
 
 
 def test_empty_batches_and_scalars():
-    y, z = Model(affine())(X[:0], SHIFT)
+    y, z = Model.from_graph(affine())(X[:0], SHIFT)
     assert y.shape == z.shape == (0, 3)
     scalar = Graph((Value("x", F32, ()),), (Value("y", F32),), (Node("Neg", ("x",), ("y",)),))
-    assert Model(scalar)(2.0) == -2
+    assert Model.from_graph(scalar)(2.0) == -2
 
 
 def test_an_output_may_be_an_input_or_a_constant_or_given_twice():
@@ -137,18 +137,18 @@ def test_an_output_may_be_an_input_or_a_constant_or_given_twice():
         {"c": np.array([7], F32)},
     )
     x = np.array([1, 2], F32)
-    same, constant, y, again = Model(graph)(x)
+    same, constant, y, again = Model.from_graph(graph)(x)
     np.testing.assert_array_equal(same, x)
     np.testing.assert_array_equal(constant, [7])
     np.testing.assert_array_equal(y, -x)
     np.testing.assert_array_equal(again, -x)
     same[:] = constant[:] = 0  # the caller's own arrays, all of them
     assert x[0] == 1
-    assert Model(graph)(x)[1][0] == 7
+    assert Model.from_graph(graph)(x)[1][0] == 7
 
 
 def test_threads_share_a_model():
-    model = Model(affine())
+    model = Model.from_graph(affine())
     rng = np.random.default_rng(1)
     batches = [rng.standard_normal((1 + k % 5, 3)).astype(F32) for k in range(8)]
     start = Barrier(8)
@@ -174,7 +174,7 @@ def test_plans_are_kept_and_the_oldest_goes_first(monkeypatch):
 
     monkeypatch.setattr(rnnrt.runtime.session, "lower", counted)
     monkeypatch.setattr(rnnrt.runtime.session, "MAX_PLANS", 3)
-    model = Model(affine())
+    model = Model.from_graph(affine())
     for rows in (1, 2, 3, 1, 4, 1, 3, 2):  # 4 pushes 2 out, which comes back last
         y, _ = model(X[:1].repeat(rows, 0), SHIFT)
         assert y.shape == (rows, 3)
@@ -188,7 +188,7 @@ def test_shapes_that_depend_on_data_still_run():
         (Node("Range", ("zero", "n", "one"), ("r",)), Node("Neg", ("r",), ("y",))),
         {"zero": np.array(0), "one": np.array(1)},
     )
-    model = Model(graph)
+    model = Model.from_graph(graph)
     np.testing.assert_array_equal(model(np.array(4)), [0, -1, -2, -3])
     np.testing.assert_array_equal(model(np.array(0)), [])
 
@@ -199,7 +199,7 @@ def test_a_kernels_complaint_names_the_node():
         (Value("y", I64),),
         (Node("Div", ("a", "b"), ("y",), {}, "ratio"),),
     )
-    model = Model(graph)
+    model = Model.from_graph(graph)
     with pytest.raises(RnnrtError, match=r"Div node 'ratio'.*division by zero"):
         model(np.array([1, 2]), np.array([1, 0]))
     np.testing.assert_array_equal(model(np.array([7, -7]), np.array([2, 2])), [3, -3])
@@ -208,7 +208,7 @@ def test_a_kernels_complaint_names_the_node():
 def test_an_instruction_set_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setenv("RNNRT_ISA", "avx1024")
     with pytest.raises(RnnrtError, match=r"RNNRT_ISA=avx1024: this processor runs base"):
-        Model(affine())
+        Model.from_graph(affine())
     monkeypatch.setenv("RNNRT_ISA", "base")
     assert Target.detect() == Target("base", 16)
 
@@ -216,14 +216,14 @@ def test_an_instruction_set_that_is_not_there_is_refused(monkeypatch):
 @pytest.mark.parametrize("threads", [0, -1, "many"])
 def test_a_number_of_threads_is_positive(threads, monkeypatch):
     with pytest.raises(RnnrtError, match="is not a number of threads"):
-        Model(affine(), threads=threads)
+        Model.from_graph(affine(), threads=threads)
     monkeypatch.setenv("RNNRT_NUM_THREADS", str(threads))
     with pytest.raises(RnnrtError, match="RNNRT_NUM_THREADS="):
-        Model(affine())
+        Model.from_graph(affine())
 
 
 def test_a_profile_names_every_instruction():
-    model = Model(affine())
+    model = Model.from_graph(affine())
     rows = model.profile(X, SHIFT, runs=3)
     nodes = [label for label, _, _ in rows]
     assert nodes == [info.label for info in model.describe({"x": X.shape, "shift": SHIFT.shape})]

@@ -13,7 +13,7 @@ F32, I64 = np.dtype("float32"), np.dtype("int64")
 
 
 def made_up(graph: Graph, batch: int = 2, steps: int = 5, seed: int = 0) -> dict[str, np.ndarray]:
-    model = Model(graph)
+    model = Model.from_graph(graph)
     return suitable_inputs(graph, lambda feeds: model.run(None, feeds), batch, steps, seed)
 
 

@@ -25,7 +25,9 @@ X = np.random.default_rng(1).standard_normal((301, 384)).astype(F32)
 def product(threads: int) -> Model:
     """A matrix product large enough to be divided."""
     node = Node("MatMul", ("x", "w"), ("y",))
-    return Model(Graph((Value("x", F32, (None, 384)),), (Value("y", F32),), (node,), {"w": WEIGHTS}), threads=threads)
+    return Model.from_graph(
+        Graph((Value("x", F32, (None, 384)),), (Value("y", F32),), (node,), {"w": WEIGHTS}), threads=threads
+    )
 
 
 def test_the_number_of_threads_changes_no_bit():
@@ -85,7 +87,9 @@ def recurrent(threads: int) -> Model:
         "R": rng.standard_normal((1, 3 * HIDDEN, HIDDEN)).astype(F32) * 0.1,
     }
     node = Node("GRU", ("x", "W", "R"), ("y",), {"hidden_size": HIDDEN})
-    return Model(Graph((Value("x", F32, (None, None, 24)),), (Value("y", F32),), (node,), weights), threads=threads)
+    return Model.from_graph(
+        Graph((Value("x", F32, (None, None, 24)),), (Value("y", F32),), (node,), weights), threads=threads
+    )
 
 
 def serve(model: Model, want: np.ndarray, results) -> None:
@@ -161,6 +165,6 @@ def test_memory_does_not_grow_with_the_sequence():
     rng = np.random.default_rng(6)
     weights = {k: rng.standard_normal((1, 12, n)).astype(F32) * 0.3 for k, n in (("W", 3), ("R", 4))}
     node = Node("GRU", ("x", "W", "R"), ("", "last"), {"hidden_size": 4})
-    small = Model(Graph((Value("x", F32, (None, None, 3)),), (Value("last", F32),), (node,), weights))
+    small = Model.from_graph(Graph((Value("x", F32, (None, None, 3)),), (Value("last", F32),), (node,), weights))
     np.testing.assert_array_equal(small(x), small(x[-5000:]))  # what is long past is forgotten
     np.testing.assert_array_equal(model(FRAMES), single(FRAMES))

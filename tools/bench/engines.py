@@ -58,7 +58,7 @@ def rnnrt_model(cell: Cell, threads: int) -> Any:
         (Node(cell.kind, ("X", "W", "R", "B"), ("Y",), attrs),),
         cell.weights(),
     )
-    return Model(graph, threads=threads)
+    return Model.from_graph(graph, threads=threads)
 
 
 def rnnrt_engine(cell: Cell, threads: int) -> Run:

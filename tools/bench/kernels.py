@@ -51,7 +51,7 @@ def product(rows: int, depth: int, columns: int) -> tuple[Model, np.ndarray, flo
         (Value("x", F32, (None, depth)),), (Value("y", F32),), (Node("MatMul", ("x", "w"), ("y",)),), {"w": w}
     )
     x = rng.standard_normal((rows, depth)).astype(F32)
-    return Model(graph, threads=1), x, 2.0 * rows * depth * columns, 4.0 * depth * columns
+    return Model.from_graph(graph, threads=1), x, 2.0 * rows * depth * columns, 4.0 * depth * columns
 
 
 def convolution(channels: int, filters: int, kernel: int, positions: int) -> tuple[Model, np.ndarray, float, float]:
@@ -62,7 +62,7 @@ def convolution(channels: int, filters: int, kernel: int, positions: int) -> tup
         (Value("x", F32, (1, channels, None)),), (Value("y", F32),), (Node("Conv", ("x", "w"), ("y",)),), {"w": w}
     )
     x = rng.standard_normal((1, channels, positions + kernel - 1)).astype(F32)
-    return Model(graph, threads=1), x, 2.0 * filters * channels * kernel * positions, 4.0 * w.size
+    return Model.from_graph(graph, threads=1), x, 2.0 * filters * channels * kernel * positions, 4.0 * w.size
 
 
 def recurrent(kind: str, batch: int, hidden: int) -> tuple[Model, np.ndarray, float, float]:

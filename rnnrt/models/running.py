@@ -1,4 +1,4 @@
-"""The model: a face over a graph and the session that runs it."""
+"""Running a model: a face over a graph and the session that runs it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, UnsupportedModelError
-from rnnrt.formats import read_model
+from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
 from rnnrt.formats.container import Vector, write_container
 from rnnrt.ir import Graph, Value
+from rnnrt.layers.variable import Changes
 from rnnrt.runtime import NodeInfo, Session, Stream, describe
 from rnnrt.samples import suitable_inputs
 
@@ -31,43 +31,94 @@ def _info(value: Value) -> TensorInfo:
     return TensorInfo(value.name, value.dtype, shape)
 
 
-class Model:
-    """A network that runs.
+class Running:
+    """What a model does without training: it runs.
+
+    Subclasses say what the graph is, and when it has changed.
 
     Parameters
     ----------
-    graph : Graph
-        In the IR's canonical form; what `rnnrt.formats` reads and `rnnrt.layers` build.
     threads : int, optional
         How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
-
-    Attributes
-    ----------
-    inputs, outputs : tuple of TensorInfo
-        In the file's order.
     """
 
-    def __init__(self, graph: Graph, threads: int | None = None) -> None:
-        self.graph = graph
+    def __init__(self, threads: int | None = None) -> None:
         self._threads = threads
-        self.inputs = tuple(_info(v) for v in graph.inputs)
-        self.outputs = tuple(_info(v) for v in graph.outputs)
-        self._input_names = [info.name for info in self.inputs]
-        self._session = Session(graph, threads=threads)
+        self._seen = -1
+        self._now: tuple[Graph, Session] | None = None
+        self._names: list[str] = []
 
-    def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray | tuple[np.ndarray, ...]:
+    def build_graph(self) -> Graph:
+        """The graph with the weights as they are now."""
+        raise NotImplementedError(type(self).__name__)  # abstract
+
+    def _refreshed(self) -> tuple[Graph, Session]:
+        """The graph and its session, made anew when weights have changed."""
+        raise NotImplementedError(type(self).__name__)  # abstract
+
+    def _other_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call with something else than one array for each input."""
+        raise NotImplementedError(type(self).__name__)  # abstract
+
+    def _take(self, graph: Graph) -> tuple[Graph, Session]:
+        self._now = (graph, Session(graph, threads=self._threads))
+        self._names = [v.name for v in graph.inputs]
+        return self._now
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that runs, with the weights as they are now."""
+        return self._refreshed()[0]
+
+    @property
+    def _session(self) -> Session:
+        return self._refreshed()[1]
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """What the model takes, in order."""
+        return tuple(_info(v) for v in self.graph.inputs)
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """What the model gives, in order."""
+        return tuple(_info(v) for v in self.graph.outputs)
+
+    @property
+    def _input_names(self) -> list[str]:
+        self._refreshed()
+        return self._names
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on arrays given in the order of `inputs`, or by input name.
+
+        Called with symbolic tensors, the model becomes part of another one, as in Keras.
 
         Returns
         -------
         ndarray or tuple of ndarray
             One array for a model with one output.
         """
-        if kwargs or len(args) != len(self.inputs):
+        for x in args:
+            if type(x) is not np.ndarray:
+                return self._other_call(args, kwargs)
+        if kwargs:
+            return self._other_call(args, kwargs)
+        return self._run_arrays(args, kwargs)
+
+    def _run_arrays(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        now = self._now
+        if now is None or self._seen != Changes.count:
+            self._see(args)
+            now = self._refreshed()
+        if kwargs or len(args) != len(self._names):
             results = self.run(None, self._named(args, kwargs))
         else:
-            results = self._session.run(list(args))
+            results = now[1].run(list(args))
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _see(self, args: Sequence[Any]) -> None:
+        """What there is to learn from the first arrays."""
 
     def _named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         if len(args) > len(self.inputs):
@@ -193,40 +244,3 @@ class Model:
             The network cannot be streamed: it reads the sequence backwards, say.
         """
         return Stream(self.graph, batch_size, threads=self._threads)
-
-
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
-    """Read a network from an .onnx, .keras, .h5 or .rnnrt file.
-
-    Parameters
-    ----------
-    path : path-like
-    threads : int, optional
-        How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    ModelFormatError
-        The file is missing, truncated, corrupt or of an unknown kind.
-    UnsupportedModelError
-        The file holds something that rnnrt cannot run exactly; every reason is listed.
-    ShapeError
-        Shapes within the file do not fit together; the message names the node.
-    """
-    file = os.fspath(path)
-    try:
-        graph = read_model(path)
-        try:
-            return Model(graph, threads)
-        except UnsupportedModelError as error:
-            raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
-        except (ShapeError, ModelFormatError) as error:
-            raise type(error)(f"{file}: {error}") from None
-    except RecursionError:
-        raise RnnrtError(f"{file}: nested too deeply") from None
-    except MemoryError as error:
-        raise RnnrtError(f"{file}: needs more memory than there is ({error})") from None
