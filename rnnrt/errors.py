@@ -14,7 +14,7 @@ class ModelFormatError(RnnrtError):
 
 
 class UnsupportedModelError(RnnrtError):
-    """The file is sound, but rnnrt cannot run it exactly, so it refuses.
+    """The model is sound, but rnnrt cannot run it exactly, or not write it so in the format asked for, so it refuses.
 
     Parameters
     ----------
@@ -22,13 +22,15 @@ class UnsupportedModelError(RnnrtError):
         The file or object that was read.
     reasons : iterable of str
         Every reason at once; each names the node or layer, the attribute and its value, and what to do.
+    task : str
+        What cannot be done with it exactly, as in "cannot be run exactly".
     """
 
-    def __init__(self, source: str, reasons: Iterable[str]) -> None:
+    def __init__(self, source: str, reasons: Iterable[str], task: str = "run") -> None:
         self.source = source
         self.reasons: tuple[str, ...] = tuple(dict.fromkeys(reasons))
         lines = "\n".join(f"  - {reason}" for reason in self.reasons)
-        super().__init__(f"{source} cannot be run exactly:\n{lines}")
+        super().__init__(f"{source} cannot be {task} exactly:\n{lines}")
 
 
 class ShapeError(RnnrtError, ValueError):

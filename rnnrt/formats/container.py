@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
+from rnnrt.formats.files import replacing
 from rnnrt.ir import Graph, Node, Value
 from rnnrt.ops import get_operator, is_known
 
@@ -63,7 +63,8 @@ def write_container(path: str | os.PathLike[str], graph: Graph, vectors: Sequenc
         ],
     }
     data = save(tensors.arrays, {_KEY: json.dumps(document, allow_nan=False)})
-    _replace(Path(path), data)
+    with replacing(path) as stream:
+        stream.write(data)
 
 
 def read_container(path: str | os.PathLike[str]) -> Graph:
@@ -154,21 +155,6 @@ def _pack_attr(value: Any, tensors: _Tensors) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return value
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write beside the target, make it durable, then put it in place in one step."""
-    path = Path(os.path.realpath(path))  # a link stays one
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with open(temporary, "xb") as stream:
-        try:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
 
 def _open(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

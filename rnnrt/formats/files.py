@@ -1,9 +1,14 @@
-"""What readers ask of a file before they open it."""
+"""What readers ask of a file before they open it, and how files are put in their place."""
 
 from __future__ import annotations
 
+import os
+import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 LFS_POINTER = b"version https://git-lfs"
 """How the small file begins that git-lfs keeps in the place of a large one."""
@@ -18,3 +23,22 @@ def is_regular(path: Path) -> bool:
         There is nothing of that name, or it must not be looked at.
     """
     return stat.S_ISREG(path.stat().st_mode)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A stream whose contents become the file at `path` when the block ends well: whole, durable, in one step.
+
+    Where the block raises, what was there before is left as it was. A link stays one, its target is replaced.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    with open(temporary, "xb") as stream:
+        try:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

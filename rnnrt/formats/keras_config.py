@@ -143,7 +143,9 @@ def _make_operation(kind: str, config: Mapping[str, Any], spec: Mapping[str, Any
             f"operation {name!r} ({kind}): rnnrt has no such operation; use layers in its place, or export to ONNX"
         )
         return Identity(name=name)
-    options = {k: v for k, v in config.items() if k not in ("name", "trainable", "dtype")}
+    options = {k: v for k, v in config.items() if k not in ("name", "trainable")}
+    if not isinstance(options.get("dtype"), str):  # a policy says in what to compute; a name is an argument, as Cast's
+        options.pop("dtype", None)
     return Operation(kind, options, name=name)
 
 
@@ -180,7 +182,9 @@ def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Cont
     _refuse_twins(layers, context)
     models = {m.name for m in layers if isinstance(m, Network) and (context.legacy or not m.sequential)}
     calls, outputs = keras_nodes.renumber(calls, outputs, models, context.legacy)
-    return Network(layers, [inputs[n] for n in order], calls, outputs, name=str(config.get("name")))
+    trainable = bool(config.get("trainable", True))
+    name = str(config.get("name"))
+    return Network(layers, [inputs[n] for n in order], calls, outputs, name=name, trainable=trainable)
 
 
 def _refuse_twins(layers: list[Layer], context: Context) -> None:
@@ -222,7 +226,7 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
     _refuse_twins(layers, context)
     if found.name in {layer.name for layer in layers}:
         found = InputSpec(found.name + "_input", found.shape, found.dtype)
-    return Chain(layers, [found], name=name)
+    return Chain(layers, [found], name=name, trainable=bool(config.get("trainable", True)))
 
 
 def _first_shape(config: Mapping[str, Any], spec: Mapping[str, Any], first: Mapping[str, Any]) -> Any:

@@ -103,7 +103,7 @@ class _Reader:
             raise UnsupportedModelError(self.source, [*self.reasons, *error.reasons]) from None
         if self.reasons:
             raise UnsupportedModelError(self.source, list(dict.fromkeys(self.reasons)))
-        metadata = {
+        metadata = {p.key: p.value for p in self.proto.metadata_props} | {
             "format": "onnx",
             "opset": str(version),
             "producer": f"{self.proto.producer_name} {self.proto.producer_version}".strip(),

@@ -1,4 +1,4 @@
-"""The recurrent nodes' activations: ONNX's short forms written out in full."""
+"""The recurrent nodes' activations: ONNX's short forms written out in full, and back."""
 
 from __future__ import annotations
 
@@ -67,3 +67,27 @@ def expand_activations(op: str, attrs: Mapping[str, Any]) -> tuple[dict[str, Any
             for name in names
         )
     return out, reasons
+
+
+def compact_activations(op: str, attrs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The way back from `expand_activations`: alphas and betas of those activations alone that have them.
+
+    Reasons name the activations that ONNX does not have.
+    """
+    out = {key: value for key, value in attrs.items() if key not in ("activation_alpha", "activation_beta")}
+    count = _DIRECTIONS.get(str(attrs.get("direction", "forward")), 1)
+    names = tuple(attrs.get("activations") or DEFAULT_ACTIVATIONS[op] * count)
+    unknown = [name for name in dict.fromkeys(names) if name not in _PARAMETERS]
+    if unknown:
+        return out, [
+            f"activation {name} is not among those of ONNX's {op}; "
+            "save the network as .rnnrt, or train it with one of tanh, sigmoid, relu, elu, softplus, softsign"
+            for name in unknown
+        ]
+    out["activations"] = names
+    for k, key in enumerate(("activation_alpha", "activation_beta")):
+        values = tuple(attrs.get(key) or [_PARAMETERS[name][k] or 0.0 for name in names])
+        kept = tuple(float(v) for name, v in zip(names, values, strict=True) if _PARAMETERS[name][k] is not None)
+        if kept:
+            out[key] = kept
+    return out, []

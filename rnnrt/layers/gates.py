@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnrt.errors import ShapeError, UnsupportedModelError
+
 IR_ORDER = {"LSTM": "iofc", "GRU": "zrh", "RNN": "h"}
 ORDERS = {
     "onnx": IR_ORDER,
@@ -91,3 +93,86 @@ def cudnn_weights(
         np.concatenate(recurrents, axis=1),
         rows if op == "GRU" else rows[0] + rows[1],
     )
+
+
+UPDATE_GATES = ("keep", "new")
+RESET_GATES = ("keep", "drop")
+MIRRORED = ("sigmoid", "hard_sigmoid")
+"""Activations f with f(-a) = 1 - f(a)."""
+
+
+def fold_gru_convention(
+    kernel: np.ndarray,
+    recurrent_kernel: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    update_gate: str = "keep",
+    reset_gate: str = "keep",
+    recurrent_activation: str | None = "sigmoid",
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """GRU weights of another convention as those of h_t = z h_{t-1} + (1 - z) n with n = g(x W + r h_{t-1} R).
+
+    Texts differ in what a gate that is 1 stands for. As 1 - f(a) = f(-a) for the activations of gates, a gate of the
+    opposite meaning is the same gate with the signs of its weights and biases turned; nothing is rounded.
+
+    Parameters
+    ----------
+    kernel : ndarray (I, 3*H)
+        In Keras's layout and order of gates: update, reset, new.
+    recurrent_kernel : ndarray (H, 3*H)
+    bias : ndarray (3*H,) or (2, 3*H), optional
+        Two rows are the input's and the recurrent bias (reset_after).
+    update_gate : {"keep", "new"}
+        What an update gate z weighs: "keep" the state that was, h_t = z h_{t-1} + (1 - z) n, as Keras, ONNX, PyTorch
+        and Cho et al. (2014) have it; "new" the candidate, h_t = (1 - z) h_{t-1} + z n, as Chung et al. (2014) have it.
+    reset_gate : {"keep", "drop"}
+        What a reset gate r lets the candidate see: "keep" r h_{t-1}; "drop" (1 - r) h_{t-1}. With reset_after the
+        same holds for the recurrent product in the place of the state.
+    recurrent_activation : {"sigmoid", "hard_sigmoid"}
+        The activation of both gates.
+
+    Returns
+    -------
+    kernel, recurrent_kernel, bias
+        In the layouts given; the arguments are not changed.
+
+    Raises
+    ------
+    UnsupportedModelError
+        A gate has the opposite meaning and an activation without 1 - f(a) = f(-a).
+    ShapeError
+        An argument is none of its choices, or the arrays do not fit together.
+    """
+    for name, value, choices in (
+        ("update_gate", update_gate, UPDATE_GATES),
+        ("reset_gate", reset_gate, RESET_GATES),
+    ):
+        if value not in choices:
+            raise ShapeError(f"GRU weights: {name}={value!r} is none of {list(choices)}")
+    units = np.shape(recurrent_kernel)[0] if np.ndim(recurrent_kernel) == 2 else 0
+    shapes = [np.shape(a) for a in (kernel, recurrent_kernel) if np.ndim(a) == 2 and np.shape(a)[1] == 3 * units]
+    if len(shapes) != 2 or (bias is not None and np.shape(bias) not in ((3 * units,), (2, 3 * units))):
+        found = [np.shape(kernel), np.shape(recurrent_kernel), None if bias is None else np.shape(bias)]
+        raise ShapeError(
+            f"GRU weights: kernel, recurrent_kernel and bias of shapes {found} do not fit; "
+            "give (I, 3*H), (H, 3*H) and (3*H,) or (2, 3*H)"
+        )
+    signs = np.ones(3)
+    signs[0] = -1 if update_gate == "new" else 1
+    signs[1] = -1 if reset_gate == "drop" else 1
+    if np.any(signs < 0) and recurrent_activation not in MIRRORED:
+        raise UnsupportedModelError(
+            "GRU weights",
+            [
+                f"update_gate={update_gate!r}, reset_gate={reset_gate!r} with "
+                f"recurrent_activation={recurrent_activation!r}: "
+                f"signs can stand for the other convention only where 1 - f(a) = f(-a): {list(MIRRORED)}"
+            ],
+        )
+    row = np.repeat(signs, units)
+
+    def fold(array: np.ndarray) -> np.ndarray:
+        given = np.asarray(array)
+        return given * row.astype(given.dtype)
+
+    return fold(kernel), fold(recurrent_kernel), None if bias is None else fold(bias)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from rnnrt.errors import ShapeError
 from rnnrt.layers.cells import Cell, GRUCell, LSTMCell, SimpleRNNCell
+from rnnrt.layers.gates import fold_gru_convention
 from rnnrt.layers.recurrent import RNN
 
 _OF_THE_LAYER = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "activity_regularizer")
@@ -41,9 +45,9 @@ class OwnCell(RNN):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}")
         return getattr(cell, key)
 
-    def get_config(self) -> dict[str, Any]:
-        config = {key: value for key, value in super().get_config().items() if key != "cell"}
-        inner = self.cell.get_config()
+    def given(self) -> dict[str, Any]:
+        config = {key: value for key, value in super().given().items() if key != "cell"}
+        inner = self.cell.given()
         return {**config, **{key: inner[key] for key in cell_arguments(self.cell)}}
 
 
@@ -158,3 +162,51 @@ class GRU(OwnCell):
         **options: Any,
     ) -> None:
         super().__init__(GRUCell, "gru_cell", locals(), options)
+
+    def load_convention(
+        self, weights: Sequence[np.ndarray], update_gate: str = "keep", reset_gate: str = "keep"
+    ) -> None:
+        """Take weights that were made for another convention of the gates.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray
+            Kernel (I, 3*H), recurrent kernel (H, 3*H) and, with `use_bias`, bias, in Keras's layouts.
+        update_gate : {"keep", "new"}
+            What the update gate weighs: the state that was, as in Keras, or the candidate.
+        reset_gate : {"keep", "drop"}
+            What the reset gate lets through, or holds back.
+
+        Raises
+        ------
+        ShapeError
+            The number of arrays or their shapes do not fit this layer.
+        UnsupportedModelError
+            The gates have an activation for which no weights of the other convention exist.
+
+        See Also
+        --------
+        rnnrt.layers.gates.fold_gru_convention
+        """
+        cell = self.cells[0]
+        assert isinstance(cell, GRUCell)
+        names = cell.weight_names()
+        if len(weights) != len(names):
+            raise ShapeError(f"{self.label()}: takes {len(names)} arrays, {list(names)}; got {len(weights)}")
+        kernel, recurrent, *rest = weights
+        folded = fold_gru_convention(
+            kernel,
+            recurrent,
+            rest[0] if rest else None,
+            update_gate=update_gate,
+            reset_gate=reset_gate,
+            recurrent_activation=cell.recurrent_activation,
+        )
+        arrays = dict(zip(names, folded, strict=False))
+        shapes = {"recurrent_kernel": (self.units, 3 * self.units), "bias": cell.bias_shape()}
+        for name, array in arrays.items():
+            if name in shapes and array is not None and array.shape != shapes[name]:
+                raise ShapeError(f"{self.label()}: {name} has shape {array.shape}, it needs {shapes[name]}")
+        for name, array in arrays.items():
+            if array is not None:
+                cell.put_array(name, array)

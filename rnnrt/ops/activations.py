@@ -77,3 +77,44 @@ def activate(name: str, x: Array, alpha: float, beta: float) -> Array:
     """`x` through the named activation, in the dtype of `x`."""
     # Python floats keep the dtype of the array; numpy scalars would not.
     return ACTIVATIONS[name](x, float(alpha), float(beta)).astype(x.dtype, copy=False)
+
+
+def _gelu_tanh_slope(x: Array) -> Array:
+    root = math.sqrt(2 / math.pi)
+    t = np.tanh(root * (x + 0.044715 * x * x * x))
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root * (1 + 3 * 0.044715 * x * x)
+
+
+def _mish_slope(x: Array) -> Array:
+    t = np.tanh(softplus(x))
+    return t + x * (1 - t * t) * sigmoid(x)
+
+
+SLOPES: dict[str, Callable[[Array, float, float], Array]] = {
+    "Affine": lambda x, a, b: np.full_like(x, a),
+    "Elu": lambda x, a, b: np.where(x > 0, 1, a * np.exp(np.minimum(x, 0))),
+    "Exp": lambda x, a, b: np.exp(x),
+    "Gelu": lambda x, a, b: 0.5 * (1 + _erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
+    "GeluTanh": lambda x, a, b: _gelu_tanh_slope(x),
+    "HardSigmoid": lambda x, a, b: np.where((a * x + b > 0) & (a * x + b < 1), a, 0),
+    "HardSwish": lambda x, a, b: np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5)),
+    "LeakyRelu": lambda x, a, b: np.where(x >= 0, 1, a),
+    "LogSigmoid": lambda x, a, b: sigmoid(-x),
+    "Mish": lambda x, a, b: _mish_slope(x),
+    "Relu": lambda x, a, b: np.where(x > 0, 1, 0),
+    "Relu6": lambda x, a, b: np.where((x > 0) & (x < 6), 1, 0),
+    "ScaledTanh": lambda x, a, b: a * b * (1 - np.tanh(b * x) ** 2),
+    "Selu": lambda x, a, b: SELU_GAMMA * np.where(x > 0, 1, SELU_ALPHA * np.exp(np.minimum(x, 0))),
+    "Sigmoid": lambda x, a, b: sigmoid(x) * (1 - sigmoid(x)),
+    "Softplus": lambda x, a, b: sigmoid(x),
+    "Softsign": lambda x, a, b: 1 / (1 + np.abs(x)) ** 2,
+    "Swish": lambda x, a, b: sigmoid(x) * (1 + x * (1 - sigmoid(x))),
+    "Tanh": lambda x, a, b: 1 - np.tanh(x) ** 2,
+    "ThresholdedRelu": lambda x, a, b: np.where(x > a, 1, 0),
+}
+"""Derivative by name, called as the functions are; one-sided where there is none."""
+
+
+def slope(name: str, x: Array, alpha: float, beta: float) -> Array:
+    """The derivative of the named activation at `x`, in the dtype of `x`."""
+    return SLOPES[name](x, float(alpha), float(beta)).astype(x.dtype, copy=False)

@@ -12,7 +12,7 @@ from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
 from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import broadcast_shapes, present, same_dtype, size_of
-from rnnrt.ops.product import NATIVE, computed_product, packed_product
+from rnnrt.ops.product import NATIVE, computed_product, gemm, packed_product
 
 
 def fits(a: Dim, b: Dim) -> bool:
@@ -61,6 +61,8 @@ class MatMul(Operator):
             return None
         if b.value is not None and b.value.ndim == 2:
             return packed_product(ctx, b.value, "kn", b.value, None)
+        if len(b.known_shape) == 2 and len(a.known_shape) > 1:
+            return gemm(ctx, a, b, False, False, has_row=False)
         return computed_product(ctx, a, b, outputs[0])
 
     @classmethod
@@ -116,10 +118,12 @@ class Gemm(Operator):
         a, b = present(node, inputs), present(node, inputs, 1)
         c = inputs[2] if len(inputs) > 2 else None
         alpha, beta, transposed = (cls.attr(node, key) for key in ("alpha", "beta", "transB"))
-        if a.dtype not in NATIVE or cls.attr(node, "transA") or b.value is None:
+        if a.dtype not in NATIVE or 0 in (*a.known_shape, *b.known_shape):
             return None
-        if 0 in (*a.known_shape, *b.value.shape):
-            return None
+        if cls.attr(node, "transA") or b.value is None or (c is not None and c.value is None):
+            row = c is None or (beta == 1 and size_of(c) == outputs[0].known_shape[1])
+            turned = bool(cls.attr(node, "transA")), bool(transposed)
+            return gemm(ctx, a, b, *turned, has_row=c is not None) if alpha == 1 and row and not all(turned) else None
         if c is not None and (c.value is None or (c.value.ndim > 1 and c.value.shape[0] != 1)):
             return None
         matrix = (b.value.T if transposed else b.value) * a.dtype.type(alpha)

@@ -65,6 +65,25 @@ def computed_product(ctx: LowerContext, a: TensorSpec, b: TensorSpec, out: Tenso
     ]  # fmt: skip
 
 
+def gemm(
+    ctx: LowerContext, a: TensorSpec, b: TensorSpec, a_turned: bool, b_turned: bool, has_row: bool
+) -> list[KernelCall]:
+    """Inputs 0 (..., M, K) and 1 (K, N), either but not both turned, plus with `has_row` input 2, a row (N,)."""
+    columns, depth = b.known_shape if b_turned else b.known_shape[::-1]
+    rows = a.known_shape[1] if a_turned else math.prod(a.known_shape[:-1])
+    lanes = ctx.vector_bytes // a.dtype.itemsize
+    padded = -(-columns // lanes) * lanes
+    elements = rows * padded if a_turned else padded * (depth + 1)
+    return [
+        KernelCall(
+            "gemm",
+            (0, 1, 2 if has_row else None),
+            ints=(rows, columns, depth, int(a_turned), int(b_turned)),
+            scratch=elements * a.dtype.itemsize,
+        )
+    ]
+
+
 def _strides(extents: Sequence[int], rank: int) -> list[int]:
     """Steps of a C-contiguous stack along each of `rank` axes; 0 along broadcast ones."""
     padded = [1] * (rank - len(extents)) + list(extents)

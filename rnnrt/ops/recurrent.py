@@ -4,7 +4,12 @@ T steps, B rows of the batch, I inputs, H hidden units, D directions (2 when bid
 GRU z r h. Operands: X (T, B, I), W (D, G*H, I), R (D, G*H, H), bias (D, 2*G*H), sequence_lens (B,),
 initial_h (D, B, H) and, for LSTM, initial_c like it and P (D, 3*H) in the order i o f; last rnnrt's own `mask`
 (T, B) of bool. Results: Y (T, D, B, H), Y_h (D, B, H), LSTM also Y_c. With layout=1 the batch comes first: X (B, T, I),
-states (B, D, H), Y (B, T, D, H); the mask stays (T, B).
+states (B, D, H), Y (B, T, D, H); the mask stays (T, B). Behind the mask may come `recurrent_mask` (D, B, H): h times
+it is what the recurrent products see, in every step, which is dropout with one mask a sequence.
+
+With weight_layout="keras", for one direction, W is a kernel (I, G*H), R a recurrent kernel (H, G*H) and bias (G*H,) or
+(2, G*H). `gate_order` says where in W, R and bias the IR's gates are; empty: in the IR's order. A further output,
+`workspace`, holds what the gradient reads.
 
 Beyond ONNX: where `mask` is False a step holds the state and repeats the output of the step before (zeros before the
 first step that counted), or with zero_output_for_mask=1 gives zeros. Steps at or beyond a row's sequence length give
@@ -20,15 +25,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnnrt.errors import ShapeError, UnsupportedModelError
-from rnnrt.ir import Dim, Node, Shape
+from rnnrt.ir import Node, Shape
 from rnnrt.ops.activations import ACTIVATIONS, DEFAULTS, activate
-from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
-from rnnrt.ops.recurrent_pack import lower_recurrent
+from rnnrt.ops.base import GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.recurrent_backward import recurrent_gradient, register_gradient
+from rnnrt.ops.recurrent_pack import lower_recurrent, workspace_size
+from rnnrt.ops.recurrent_shapes import DROP, LENGTHS, MASK, in_ir_layout, infer_dims
 
 Array = Any
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
-_LENGTHS = "sequence_lens"
-_MASK = "mask"
 
 
 @dataclass(frozen=True)
@@ -58,10 +63,11 @@ class Recurrent(Operator):
 
     gates: ClassVar[int]
     default_activations: ClassVar[tuple[str, ...]]
-    operands: ClassVar[tuple[str, ...]] = ("X", "W", "R", "B", _LENGTHS, "initial_h", _MASK)
+    operands: ClassVar[tuple[str, ...]] = ("X", "W", "R", "B", LENGTHS, "initial_h", MASK, DROP)
     results: ClassVar[tuple[str, ...]] = ("Y", "Y_h")
     min_inputs = 3
-    max_inputs = 7
+    max_inputs = 8
+    has_workspace = True
     attributes: ClassVar[Mapping[str, Any]] = {
         "direction": "forward",
         "hidden_size": 0,
@@ -71,11 +77,18 @@ class Recurrent(Operator):
         "clip": 0.0,
         "layout": 0,
         "zero_output_for_mask": 0,
+        "weight_layout": "onnx",
+        "gate_order": (),
     }
 
     @classmethod
-    def step(cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        """States after one step. `xw` (B, G*H) is the step's input projection without bias."""
+    def step(
+        cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...], seen: Array
+    ) -> tuple[Array, ...]:
+        """States after one step.
+
+        `xw` (B, G*H) is the step's input projection without bias, `seen` (B, H) is h as the recurrent product sees it.
+        """
         raise NotImplementedError(cls.name)  # abstract
 
     @classmethod
@@ -122,45 +135,72 @@ class Recurrent(Operator):
             raise ShapeError(f"{node.label()}: X, W and R are needed")
         if x.dtype.kind != "f":
             raise ShapeError(f"{node.label()}: takes floating point inputs, not {x.dtype}")
-        dims: dict[str, Dim] = {"D": DIRECTIONS[direction], "H": cls.attr(node, "hidden_size") or None}
-        gates, extra = cls.gates, 3
-        for key, shape in _operand_shapes(batch_first).items():
-            if key in spec and spec[key] is not None:
-                floating = key not in (_LENGTHS, _MASK)
-                if floating and spec[key].dtype != x.dtype:
-                    raise ShapeError(f"{node.label()}: {key} is {spec[key].dtype}, X is {x.dtype}; make them one")
-                _unify(node, key, spec[key].shape, shape, dims, {"G": gates, "2G": 2 * gates, "3": extra})
+        known = {"D": DIRECTIONS[direction], "H": cls.attr(node, "hidden_size") or None}
+        keras = cls.attr(node, "weight_layout") == "keras"
+        if keras and DIRECTIONS[direction] > 1:
+            raise ShapeError(f"{node.label()}: weight_layout='keras' is for one direction")
+        dims = infer_dims(node, spec, cls.gates, known, batch_first, keras)
         steps, batch, count, hidden = (dims.get(k) for k in "TBDH")
         full: Shape = (batch, steps, count, hidden) if batch_first else (steps, count, batch, hidden)
         last: Shape = (batch, count, hidden) if batch_first else (count, batch, hidden)
-        return [TensorSpec(x.dtype, full if name == "Y" else last) for name in cls.results[: len(node.outputs)]]
+        found = [TensorSpec(x.dtype, full if name == "Y" else last) for name in cls.results[: len(node.outputs)]]
+        if len(node.outputs) > len(cls.results):
+            found.append(TensorSpec(x.dtype, (workspace_size(cls, dims, x.dtype, spec[DROP] is not None),)))
+        return found
+
+    @classmethod
+    def result_count(cls) -> int:
+        return len(cls.results)
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return recurrent_gradient(cls, node, grads, b)
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        arg = cls.named(inputs)
-        x, h0, c0 = arg["X"], arg["initial_h"], arg.get("initial_c")
+        arg = in_ir_layout(cls, node, cls.named(inputs))
         batch_first = bool(cls.attr(node, "layout"))
-        if batch_first:
-            x = x.swapaxes(0, 1)
-            h0, c0 = (None if s is None else s.swapaxes(0, 1) for s in (h0, c0))
-        direction, zero = cls.attr(node, "direction"), bool(cls.attr(node, "zero_output_for_mask"))
-        hidden = arg["R"].shape[2]
         outputs, lasts = [], []
         with np.errstate(all="ignore"):
-            for d, acts in enumerate(cls.direction_activations(node)):
-                state: tuple[Array, ...] = tuple(
-                    np.zeros((x.shape[1], hidden), x.dtype) if s is None else s[d]
-                    for s in (h0, c0)[: len(cls.results) - 1]
-                )
-                backwards = direction == "reverse" or d == 1
-                weights = cls.weights(node, arg, d, acts)
-                y, last = _walk(cls, node, weights, x, state, arg[_LENGTHS], arg[_MASK], zero, backwards)
+            for walk in cls.walks(node, arg):
+                y, last = walk.forward()
                 outputs.append(y)
                 lasts.append(last)
         found = [np.stack(outputs, 1), *(np.stack(s) for s in zip(*lasts, strict=True))]
         if batch_first:
             found = [found[0].transpose(2, 0, 1, 3), *(s.swapaxes(0, 1) for s in found[1:])]
+        if len(node.outputs) > len(cls.results):
+            dims = dict(zip("TBI", arg["X"].shape, strict=True), H=arg["R"].shape[2], D=len(outputs))
+            if batch_first:
+                dims["T"], dims["B"] = dims["B"], dims["T"]
+            size = workspace_size(cls, dims, arg["X"].dtype, arg[DROP] is not None)
+            found.append(np.zeros(size or 0, arg["X"].dtype))
         return [np.ascontiguousarray(a) for a in found[: len(node.outputs)]]
+
+    @classmethod
+    def walks(cls, node: Node, arg: Mapping[str, Array]) -> list[Walk]:
+        """One walk for each direction."""
+        x, states = arg["X"], [arg["initial_h"], arg.get("initial_c")][: len(cls.results) - 1]
+        if cls.attr(node, "layout"):
+            x = x.swapaxes(0, 1)
+            states = [None if s is None else s.swapaxes(0, 1) for s in states]
+        direction, zero = cls.attr(node, "direction"), bool(cls.attr(node, "zero_output_for_mask"))
+        none = np.zeros((x.shape[1], arg["R"].shape[2]), x.dtype)
+        return [
+            Walk(
+                cls,
+                node,
+                cls.weights(node, arg, d, acts),
+                x,
+                tuple(none if s is None else s[d] for s in states),
+                arg[LENGTHS],
+                arg[MASK],
+                None if arg[DROP] is None else arg[DROP][d],
+                zero,
+                direction == "reverse" or d == 1,
+            )
+            for d, acts in enumerate(cls.direction_activations(node))
+        ]
 
     @classmethod
     def weights(
@@ -188,72 +228,60 @@ class Recurrent(Operator):
         return 2 * int(x.shape[0]) * int(x.shape[1]) * weights  # type: ignore[index,arg-type]
 
 
-def _operand_shapes(batch_first: bool) -> dict[str, tuple[str, ...]]:
-    """Shapes of the operands in letters; "GH" is G*H, "2GH" 2*G*H, "3H" 3*H."""
-    state = ("B", "D", "H") if batch_first else ("D", "B", "H")
-    return {
-        "W": ("D", "GH", "I"),
-        "R": ("D", "GH", "H"),
-        "X": ("B", "T", "I") if batch_first else ("T", "B", "I"),
-        "B": ("D", "2GH"),
-        _LENGTHS: ("B",),
-        "initial_h": state,
-        "initial_c": state,
-        "P": ("D", "3H"),
-        _MASK: ("T", "B"),
-    }
+@dataclass(frozen=True)
+class Walk:
+    """One direction over all steps: x (T, B, I), the states before the first one (B, H) each."""
+
+    op: type[Recurrent]
+    node: Node
+    weights: Direction
+    x: Array
+    state: tuple[Array, ...]
+    lengths: Array | None
+    mask: Array | None
+    drop: Array | None
+    zero: bool
+    backwards: bool
+
+    def steps(self) -> list[int]:
+        """The steps in the order in which they are taken."""
+        steps = range(len(self.x))
+        return list(reversed(steps)) if self.backwards else list(steps)
+
+    def inside(self, t: int) -> Array:
+        """Which rows (B, 1) have a step t at all."""
+        batch = self.x.shape[1]
+        lengths = np.full(batch, len(self.x)) if self.lengths is None else self.lengths
+        return (t < lengths)[:, None]
+
+    def counts(self, t: int) -> Array:
+        """Which rows (B, 1) do more in step t than hold their state."""
+        return self.inside(t) if self.mask is None else self.inside(t) & self.mask[t].astype(bool)[:, None]
+
+    def any_steps(self) -> Array:
+        """Which rows (B, 1) have a last state: those of length 0 do not, unless there are no steps at all."""
+        return self.inside(0) if len(self.x) else np.ones((self.x.shape[1], 1), bool)
+
+    def seen(self, h: Array) -> Array:
+        """What the recurrent products see of h."""
+        return h if self.drop is None else h * self.drop
+
+    def forward(self) -> tuple[Array, tuple[Array, ...]]:
+        """Outputs (T, B, H) and the last states."""
+        state, dtype = self.state, self.x.dtype
+        xw = self.x @ self.weights.W.T
+        y = np.zeros((*self.x.shape[:2], self.weights.R.shape[1]), dtype)
+        shown = np.zeros_like(state[0])
+        for t in self.steps():
+            counts = self.counts(t)
+            new = self.op.step(self.node, self.weights, xw[t], state, self.seen(state[0]))
+            state = tuple(np.where(counts, a, b) for a, b in zip(new, state, strict=True))
+            shown = np.where(counts, new[0], np.zeros_like(shown) if self.zero else shown)
+            y[t] = np.where(self.inside(t), shown, 0)
+        return y, tuple(np.where(self.any_steps(), s, 0).astype(dtype, copy=False) for s in state)
 
 
-def _unify(
-    node: Node, key: str, shape: Shape | None, letters: tuple[str, ...], dims: dict[str, Dim], factor: Mapping[str, int]
-) -> None:
-    """Check `shape` against what the letters are known to be, and learn from it what was not known."""
-    if shape is None:
-        return
-    if len(shape) != len(letters):
-        raise ShapeError(f"{node.label()}: {key} has shape {shape}, {len(letters)} axes are needed")
-    for found, letter in zip(shape, letters, strict=True):
-        times = factor.get(letter[:-1], 1) if len(letter) > 1 else 1
-        base = letter[-1] if len(letter) > 1 else letter
-        known = dims.get(base)
-        if isinstance(found, int):
-            if found % times or (isinstance(known, int) and found != known * times):
-                want = known * times if isinstance(known, int) else f"a multiple of {times}"
-                raise ShapeError(f"{node.label()}: {key} has shape {shape}; its axis {letter} must be {want}")
-            dims[base] = found // times
-        elif known is None and times == 1:
-            dims[base] = found
-
-
-def _walk(
-    op: type[Recurrent],
-    node: Node,
-    weights: Direction,
-    x: Array,
-    state: tuple[Array, ...],
-    lengths: Array | None,
-    mask: Array | None,
-    zero: bool,
-    backwards: bool,
-) -> tuple[Array, tuple[Array, ...]]:
-    """One direction over all steps: outputs (T, B, H) and the last states."""
-    steps, batch = x.shape[:2]
-    xw = x @ weights.W.T
-    y = np.zeros((steps, batch, weights.R.shape[1]), x.dtype)
-    shown = np.zeros_like(state[0])
-    lengths = np.full(batch, steps) if lengths is None else lengths
-    for t in reversed(range(steps)) if backwards else range(steps):
-        inside = (t < lengths)[:, None]
-        counts = inside if mask is None else inside & mask[t].astype(bool)[:, None]
-        new = op.step(node, weights, xw[t], state)
-        state = tuple(np.where(counts, a, b) for a, b in zip(new, state, strict=True))
-        shown = np.where(counts, new[0], np.zeros_like(shown) if zero else shown)
-        y[t] = np.where(inside, shown, 0)
-    if steps:
-        state = tuple(np.where((lengths > 0)[:, None], s, 0) for s in state)
-    return y, tuple(s.astype(x.dtype, copy=False) for s in state)
-
-
+@register_gradient
 @register
 class LSTM(Recurrent):
     """i = f(.), f = f(.) or 1 - i, c~ = g(.), C = f C + i c~, o = f(.), H = o h(C)."""
@@ -261,15 +289,17 @@ class LSTM(Recurrent):
     name = "LSTM"
     gates = 4
     default_activations = ("Sigmoid", "Tanh", "Tanh")
-    operands = ("X", "W", "R", "B", _LENGTHS, "initial_h", "initial_c", "P", _MASK)
+    operands = ("X", "W", "R", "B", LENGTHS, "initial_h", "initial_c", "P", MASK, DROP)
     results = ("Y", "Y_h", "Y_c")
-    max_inputs = 9
+    max_inputs = 10
     attributes: ClassVar[Mapping[str, Any]] = {**Recurrent.attributes, "input_forget": 0}
 
     @classmethod
-    def step(cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        h, c = state
-        gate_i, gate_o, gate_f, gate_c = np.split(xw + h @ weights.R.T + (weights.Wb + weights.Rb), 4, axis=1)
+    def step(
+        cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...], seen: Array
+    ) -> tuple[Array, ...]:
+        c = state[1]
+        gate_i, gate_o, gate_f, gate_c = np.split(xw + seen @ weights.R.T + (weights.Wb + weights.Rb), 4, axis=1)
         peep_i, peep_o, peep_f = np.split(weights.P, 3) if weights.P is not None else (0, 0, 0)
         i = weights.act(0, gate_i + peep_i * c)
         f = 1 - i if cls.attr(node, "input_forget") else weights.act(0, gate_f + peep_f * c)
@@ -279,6 +309,7 @@ class LSTM(Recurrent):
         return o * activate(name, c, alpha, beta), c
 
 
+@register_gradient
 @register
 class GRU(Recurrent):
     """z = f(.), r = f(.), H = (1 - z) n + z H.
@@ -292,17 +323,20 @@ class GRU(Recurrent):
     attributes: ClassVar[Mapping[str, Any]] = {**Recurrent.attributes, "linear_before_reset": 0}
 
     @classmethod
-    def step(cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(
+        cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...], seen: Array
+    ) -> tuple[Array, ...]:
         (h,) = state
         n = h.shape[1]
-        first = xw[:, : 2 * n] + h @ weights.R[: 2 * n].T + (weights.Wb + weights.Rb)[: 2 * n]
+        first = xw[:, : 2 * n] + seen @ weights.R[: 2 * n].T + (weights.Wb + weights.Rb)[: 2 * n]
         z, r = weights.act(0, first[:, :n]), weights.act(0, first[:, n:])
         R, Wb, Rb = weights.R[2 * n :], weights.Wb[2 * n :], weights.Rb[2 * n :]
-        inner = r * (h @ R.T + Rb) if cls.attr(node, "linear_before_reset") else (r * h) @ R.T + Rb
+        inner = r * (seen @ R.T + Rb) if cls.attr(node, "linear_before_reset") else (r * seen) @ R.T + Rb
         new = weights.act(1, xw[:, 2 * n :] + inner + Wb)
         return ((1 - z) * new + z * h,)
 
 
+@register_gradient
 @register
 class RNN(Recurrent):
     """H = f(x W + H R + b)."""
@@ -312,6 +346,7 @@ class RNN(Recurrent):
     default_activations = ("Tanh",)
 
     @classmethod
-    def step(cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        (h,) = state
-        return (weights.act(0, xw + h @ weights.R.T + (weights.Wb + weights.Rb)),)
+    def step(
+        cls, node: Node, weights: Direction, xw: Array, state: tuple[Array, ...], seen: Array
+    ) -> tuple[Array, ...]:
+        return (weights.act(0, xw + seen @ weights.R.T + (weights.Wb + weights.Rb)),)

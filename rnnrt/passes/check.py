@@ -13,7 +13,8 @@ from rnnrt.ops import REQUIRED, get_operator, is_known
 
 _KINDS_OF_REQUIRED: dict[str, str] = {
     "axis": "int", "to": "int", "num_groups": "int", "num_scan_inputs": "int", "kernel_shape": "ints",
-    "equation": "str", "then_branch": "graph", "else_branch": "graph", "body": "graph",
+    "equation": "str", "then_branch": "graph", "else_branch": "graph", "body": "graph", "function": "function",
+    "results": "types",
 }  # fmt: skip
 _KINDS_OF_LISTS = {"activations": "strs", "activation_alpha": "floats", "activation_beta": "floats"}
 
@@ -103,6 +104,8 @@ def _kind(key: str, default: Any) -> str:
 def _is_kind(value: Any, kind: str) -> bool:
     if kind == "graph":
         return isinstance(value, Graph)
+    if kind in ("function", "types"):
+        return callable(value) or kind == "types"
     if kind == "array":
         return isinstance(value, np.ndarray)
     if kind == "int or nothing":

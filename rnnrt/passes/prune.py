@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rnnrt.ir import Graph, Node, outer_names
 
-_OPTIONAL_OUTPUTS = frozenset({"LSTM", "GRU", "RNN", "LayerNormalization", "MaxPool"})
+_OPTIONAL_OUTPUTS = frozenset(
+    {"LSTM", "GRU", "RNN", "LSTMGradient", "GRUGradient", "RNNGradient", "LayerNormalization", "MaxPool"}
+)
 """Operators that skip the work of an output without a name."""
 
 

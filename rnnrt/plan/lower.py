@@ -68,7 +68,12 @@ class _Instruction:
 
 
 def lower(
-    graph: Graph, specs: Mapping[str, TensorSpec], target: Target, packs: PackCache, threads: int = 1
+    graph: Graph,
+    specs: Mapping[str, TensorSpec],
+    target: Target,
+    packs: PackCache,
+    threads: int = 1,
+    bound: Mapping[str, np.ndarray] | None = None,
 ) -> Plan | None:
     """The plan of a specialised graph, or None when some shape depends on data.
 
@@ -79,11 +84,14 @@ def lower(
     target, packs
     threads : int
         How many threads a run may use.
+    bound : mapping of str to ndarray, optional
+        Inputs that every run reads from these arrays, whatever they hold then, and outputs that it writes to these:
+        C-contiguous, of the value's type. A run neither takes nor returns them.
     """
     for node in graph.nodes:
         if any(name and not specs[name].is_static for name in node.outputs):
             return None
-    return _Lowering(specs, target, packs, threads).run(graph)
+    return _Lowering(specs, target, packs, threads, bound or {}).run(graph)
 
 
 @dataclass
@@ -92,6 +100,7 @@ class _Lowering:
     target: Target
     packs: PackCache
     threads: int
+    bound: Mapping[str, np.ndarray]
     tensors: list[_Tensor] = field(default_factory=list)
     code: list[_Instruction] = field(default_factory=list)
     ids: dict[str, int] = field(default_factory=dict)
@@ -108,15 +117,20 @@ class _Lowering:
         return choose_split(RecurrentWork(vector_bytes=self.vector_bytes, **sizes), self.threads)
 
     def run(self, graph: Graph) -> Plan:
-        for position, value in enumerate(graph.inputs):
-            self.ids[value.name] = self._new(self.specs[value.name], "input", position)
+        inputs, outputs = ([v for v in values if v.name not in self.bound] for values in (graph.inputs, graph.outputs))
+        for value in graph.inputs:
+            place_ = ("const", self.bound[value.name]) if value.name in self.bound else ("input", inputs.index(value))
+            self.ids[value.name] = self._new(self.specs[value.name], *place_)
         for name, array in graph.constants.items():
             self.ids[name] = self._const(array)
         for node in graph.nodes:
             self._node(node)
-        for position, value in enumerate(graph.outputs):
-            self._output(position, value.name)
-        return self._finish(*([self.specs[v.name] for v in values] for values in (graph.inputs, graph.outputs)))
+        for value in graph.outputs:
+            if value.name in self.bound:
+                self._output("const", self.bound[value.name], value.name)
+        for position, value in enumerate(outputs):
+            self._output("output", position, value.name)
+        return self._finish(*([self.specs[v.name] for v in values] for values in (inputs, outputs)))
 
     def _new(self, spec: TensorSpec, place_: str = "arena", what: Any = None) -> int:
         self.tensors.append(_Tensor(spec, len(self.tensors), place_, what))
@@ -236,15 +250,15 @@ class _Lowering:
     def _copy(self, source: int, destination: int, label: str) -> None:
         self.code.append(_Instruction("kernel", label, _IDENTITY, (source,), (destination,)))
 
-    def _output(self, position: int, name: str) -> None:
+    def _output(self, place_: str, what: Any, name: str) -> None:
         """Let a kernel write straight into the caller's array; copy what is an input, a constant or given twice."""
         tensor = self.tensors[self.ids[name]]
         if tensor.place == "arena":
             for other in self.tensors:
                 if other.storage == tensor.storage:
-                    other.place, other.what = "output", position
+                    other.place, other.what = place_, what
         else:
-            self._copy(self.ids[name], self._new(tensor.spec, "output", position), f"output {name!r}")
+            self._copy(self.ids[name], self._new(tensor.spec, place_, what), f"output {name!r}")
 
     def _finish(self, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Plan:
         first: dict[object, int] = {}
@@ -264,10 +278,7 @@ class _Lowering:
             if step.scratch:
                 lifetimes.append(Lifetime(("scratch", at), step.scratch, at, at))
         offsets, arena_bytes = place(lifetimes)
-        tensors = tuple(
-            (t.spec.dtype, t.spec.known_shape, t.place, offsets[t.storage] if t.place == "arena" else t.what)
-            for t in self.tensors
-        )
+        tensors = tuple((t.spec.dtype, t.spec.known_shape, t.place, _where(t, offsets)) for t in self.tensors)
         for row in tensors:
             if len(row[1]) > 8:
                 raise RnnrtError(f"a tensor has {len(row[1])} axes; at most 8 are supported")
@@ -285,6 +296,12 @@ class _Lowering:
             tuple(s.label for s in self.code),
             tuple(self.hosted),
         )
+
+
+def _where(tensor: _Tensor, offsets: Mapping[object, int]) -> Any:
+    if tensor.place == "arena":
+        return offsets[tensor.storage]
+    return tensor.what.reshape(tensor.spec.known_shape) if tensor.place == "const" else tensor.what
 
 
 def _run_single(graph: Graph, wanted: tuple[str, ...], env: dict[str, Any]) -> list[Any]:

@@ -61,6 +61,24 @@ def test_gemm_with_everything_computed(isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(1, 40), depth=st.one_of(st.integers(1, 40), st.sampled_from([95, 96, 97, 200])),
+    columns=st.integers(1, 70), turned=st.sampled_from(["", "A", "B"]), bias=st.sampled_from([None, 1, 2]),
+)  # fmt: skip
+def test_gemm_of_computed_operands(
+    isa: str, dtype: str, rows: int, depth: int, columns: int, turned: str, bias: int | None
+) -> None:
+    a, b = array(rows, depth, dtype=dtype), array(depth, columns, dtype=dtype)
+    c = None if bias is None else array(*(1, columns)[-bias:], dtype=dtype)
+    want = a.astype("f8") @ b + (0 if c is None else c)
+    a, b = np.ascontiguousarray(a.T) if turned == "A" else a, np.ascontiguousarray(b.T) if turned == "B" else b
+    graph, feeds = one_node("Gemm", [a, b, c], transA=int(turned == "A"), transB=int(turned == "B"))
+    assert_close(compiled(graph, feeds, isa)[0], want, 5e-6 if dtype == "float32" else 1e-13)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 def test_rows_do_not_depend_on_their_batch(isa: str) -> None:
     a, b = array(100, 67), array(67, 41)
     graph, feeds = one_node("MatMul", [a, b], 1, [1])

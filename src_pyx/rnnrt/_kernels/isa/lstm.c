@@ -1,4 +1,4 @@
-/* The LSTM kernel in both real types. */
+/* The LSTM kernels of the forward pass in both real types. */
 #include "kernel.h"
 #include "vecmath.h"
 
@@ -11,3 +11,4 @@
 #include "lstm_cell.h"
 
 RN_KERNEL(lstm) { return call->in[0]->dtype == RN_F64 ? lstm_f64(call) : lstm_f32(call); }
+RN_KERNEL(lstm_train) { return call->in[0]->dtype == RN_F64 ? lstm_train_f64(call) : lstm_train_f32(call); }

@@ -2,6 +2,7 @@
 #include "kernel.h"
 #include "pool.h"
 #include "vec.h"
+#include "walk.h"
 
 /* Floating point operations below which a second thread costs more than it saves. */
 #define THREAD_WORK 1e6
@@ -18,3 +19,4 @@
 
 RN_KERNEL(matmul_packed) { return call->in[0]->dtype == RN_F64 ? matmul_packed_f64(call) : matmul_packed_f32(call); }
 RN_KERNEL(matmul) { return call->in[0]->dtype == RN_F64 ? matmul_f64(call) : matmul_f32(call); }
+RN_KERNEL(gemm) { return call->in[0]->dtype == RN_F64 ? gemm_f64(call) : gemm_f32(call); }

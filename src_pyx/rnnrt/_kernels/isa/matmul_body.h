@@ -1,46 +1,7 @@
-/* Matrix products with panel-packed right sides, for the real type of real.h.
- * A panel is LANES columns of B as [k][LANES], zeros beyond the last column. */
+/* The kernels of matrix products, for the real type of real.h. */
 #include "panel_tile.h"
-
-/* rows x panels p0..p1 of C = init + A B. `init` is one padded row, added to each row; C's rows are `ldc` apart and
- * every panel is stored whole. */
-RN_INLINE void TYPED(panel_rows)(int64_t rows, int64_t p0, int64_t p1, const REAL *init, const REAL *a, int64_t lda,
-                                 const REAL *b, int64_t K, REAL *c, int64_t ldc)
-{
-    const int64_t ps = K * LANES, most = TYPED(tile_rows)(1), blocks = (rows + most - 1) / most;
-    if (!rows)
-        return;
-    for (int64_t p = p0; p < p1;) {
-        const int P = TYPED(tile_panels)((int)((rows + blocks - 1) / blocks), 1, p1 - p);
-        int64_t row = 0;
-        for (int64_t left = blocks; left; left--) {
-            const int M = (int)((rows - row + left - 1) / left);
-            TYPED(tile_any)(1, M, P, init + p * LANES, 0, NULL, 0, a + row * lda, lda, b + p * ps, ps, K,
-                            c + row * ldc + p * LANES, ldc);
-            row += M;
-        }
-        p += P;
-    }
-}
-
-#define ROWS_AT_ONCE 48
-
-/* rows x N of C = init + A B, C's rows exactly N long. The last panel goes through a buffer where N does not fill it. */
-RN_INLINE void TYPED(product_rows)(int64_t rows, int64_t N, int64_t K, int64_t p0, int64_t p1, const REAL *init,
-                                   const REAL *a, int64_t lda, const REAL *b, REAL *c, int64_t ldc)
-{
-    REAL edge[ROWS_AT_ONCE * LANES] __attribute__((aligned(64)));
-    const int64_t whole = N / LANES, rest = N - whole * LANES;
-    TYPED(panel_rows)(rows, p0, p1 < whole ? p1 : whole, init, a, lda, b, K, c, ldc);
-    if (!rest || p1 <= whole)
-        return;
-    for (int64_t row = 0; row < rows; row += ROWS_AT_ONCE) {
-        const int64_t count = rows - row < ROWS_AT_ONCE ? rows - row : ROWS_AT_ONCE;
-        TYPED(panel_rows)(count, 0, 1, init + whole * LANES, a + row * lda, lda, b + whole * K * LANES, K, edge, LANES);
-        for (int64_t r = 0; r < count; r++)
-            memcpy(c + (row + r) * ldc + whole * LANES, edge + r * LANES, (size_t)rest * sizeof(REAL));
-    }
-}
+#include "panel_rows.h"
+#include "gram.h"
 
 typedef struct {
     int64_t rows, N, K;
@@ -115,5 +76,66 @@ static int TYPED(matmul)(const rn_call *call)
         last = bi;
         TYPED(product_rows)(M, N, K, 0, panels, zeros, a + ai * M * K, K, packed, c + at * M * N, N);
     }
+    return RN_OK;
+}
+
+/* Panels of b (N, K) across: what `pack` makes of its transpose. */
+static void TYPED(pack_transposed)(const REAL *b, int64_t K, int64_t N, REAL *panels)
+{
+    for (int64_t p = 0; p * LANES < N; p++, panels += K * LANES) {
+        const int64_t width = N - p * LANES < LANES ? N - p * LANES : LANES;
+        if (width < LANES)
+            memset(panels, 0, (size_t)(K * LANES) * sizeof(REAL));
+        for (int64_t lane = 0; lane < width; lane++)
+            for (int64_t k = 0; k < K; k++)
+                panels[k * LANES + lane] = b[(p * LANES + lane) * K + k];
+    }
+}
+
+typedef struct {
+    int64_t M, N, K;
+    const REAL *a, *b;
+    REAL *c;
+} TYPED(gram_job);
+
+static void TYPED(gram_task)(void *argument, int thread, int n_threads, rn_barrier_state *barrier)
+{
+    const TYPED(gram_job) *job = argument;
+    const int64_t panels = (job->N + LANES - 1) / LANES;
+    const rn_rows rows = {job->K, 1, ORDER_STEPS};
+    TYPED(gram)(&rows, job->M, job->a, job->M, job->b, job->N, job->N, panels * thread / n_threads,
+                panels * (thread + 1) / n_threads, job->c, panels * LANES, NULL);
+}
+
+/* IN a (M, K) or, turned, (K, M); b (K, N) or, turned, (N, K); a row (N,) to add, or none. ints: M, N, K, whether a is
+ * turned, whether b is; not both. Scratch: the panels of b and a padded row, or the product with padded rows.
+ * OUT c (M, N) */
+static int TYPED(gemm)(const rn_call *call)
+{
+    const int64_t M = call->ints[0], N = call->ints[1], K = call->ints[2], panels = (N + LANES - 1) / LANES;
+    const REAL *a = call->in[0]->data, *b = call->in[1]->data, *row = call->in[2] ? call->in[2]->data : NULL;
+    REAL *c = call->out[0]->data, *scratch = call->scratch;
+    const double work = 2.0 * M * N * K;
+    const int threads = work > THREAD_WORK ? rn_thread_limit() : 1, is_short = work < LONG_WORK;
+    if (call->ints[3]) {
+        TYPED(gram_job) job = {M, N, K, a, b, scratch};
+        rn_parallel(TYPED(gram_task), &job, threads, is_short);
+        for (int64_t m = 0; m < M; m++) {
+            memcpy(c + m * N, scratch + m * panels * LANES, (size_t)N * sizeof(REAL));
+            for (int64_t n = 0; row && n < N; n++)
+                c[m * N + n] += row[n];
+        }
+        return RN_OK;
+    }
+    REAL *init = scratch + panels * K * LANES;
+    memset(init, 0, (size_t)(panels * LANES) * sizeof(REAL));
+    if (row)
+        memcpy(init, row, (size_t)N * sizeof(REAL));
+    if (call->ints[4])
+        TYPED(pack_transposed)(b, K, N, scratch);
+    else
+        TYPED(pack)(b, N, K, N, scratch);
+    TYPED(product_job) job = {M, N, K, init, a, scratch, c};
+    rn_parallel(TYPED(product_task), &job, threads, is_short);
     return RN_OK;
 }

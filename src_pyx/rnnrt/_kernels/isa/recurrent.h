@@ -1,26 +1,30 @@
-/* What LSTM, GRU and RNN share, for the real type of real.h: a direction under way, the input projection, the walk of
- * a step over rows and panels, and the loop over time.
+/* What LSTM, GRU and RNN share, for the real type of real.h: a direction under way, the input projection, and the walk
+ * of a step over rows and panels.
  *
  * T steps, B rows, I inputs, H units; panels = ceil(H / LANES). States are kept in scratch, rows `hs` apart, padded to
  * whole panels. A thread's share of the work is rows b0..b1 of panels p0..p1; xw holds the input projection of a chunk
  * of steps for its rows: row (t, b), `xs` apart, columns in panel order.
  *
  * Operands of the kernels (rnnrt/ops/recurrent_pack.py makes them):
- * in   X, W, R, bias (all three packed), sequence_lens, initial_h, initial_c, P (packed), mask
- * out  Y, Y_h, Y_c
+ * in   X, W, R, bias (all three packed), sequence_lens, initial_h, initial_c, P (packed), mask, recurrent_mask
+ * out  Y, Y_h, Y_c, workspace (laid out in recurrent_kept.h)
  * ints layout, first direction is reverse, D, H, steps of a chunk, scratch bytes of a direction, zero_output_for_mask,
  *      variant, fast path (0: none), threads, how they share (enum rn_split), whether the call is too short to wake
- *      threads for, then activation codes per direction
+ *      threads for, layout of weights that are not packed (enum rn_weights), in it the positions of the gates, then
+ *      activation codes per direction
  * floats clip (0: none), then alpha and beta of each activation */
 #include "panel_tile.h"
 
 #ifndef RN_RECURRENT_INTS
 #define RN_RECURRENT_INTS
-enum { IN_X, IN_W, IN_R, IN_BIAS, IN_LENGTHS, IN_H, IN_C, IN_P, IN_MASK };
+enum { IN_X, IN_W, IN_R, IN_BIAS, IN_LENGTHS, IN_H, IN_C, IN_P, IN_MASK, IN_DROP, IN_COUNT };
+enum { OUT_Y, OUT_H, OUT_C, OUT_KEPT, OUT_COUNT };
 enum {
     INT_LAYOUT, INT_REVERSE, INT_D, INT_H, INT_CHUNK, INT_SCRATCH, INT_ZERO, INT_VARIANT, INT_FAST, INT_THREADS,
-    INT_SPLIT, INT_SHORT, INT_CODES
+    INT_SPLIT, INT_SHORT, INT_WEIGHTS, INT_ORDER, INT_CODES = INT_ORDER + 4
 };
+/* ONNX's W (D, G*H, I) and R (D, G*H, H), or Keras's kernel (I, G*H) and recurrent kernel (H, G*H). */
+enum rn_weights { WEIGHTS_ONNX, WEIGHTS_KERAS };
 /* How threads share a call: a direction each, some rows each, or some panels each with a barrier after each stage.
  * rnnrt/plan/select.py chooses, with these numbers. */
 enum rn_split { SPLIT_DIRECTIONS, SPLIT_ROWS, SPLIT_PANELS };
@@ -38,8 +42,13 @@ typedef struct {
     int64_t x_t, x_b, y_t, y_b;             /* strides of steps and rows in X and Y */
     const REAL *x, *W, *R, *bias, *P;
     REAL *y; /* NULL: Y is not wanted */
-    REAL *h, *h_next, *c, *z, *rh, *xw;
+    REAL *h, *h_next, *c, *c_next, *z, *rh, *xw;
+    REAL *a, *a_next;     /* h as the recurrent product reads it: times `drop`, or h itself */
+    const REAL *drop;     /* NULL: no dropout */
+    REAL *kept;           /* NULL: no backward pass will follow */
+    int64_t ks;           /* a row of kept */
     uint8_t *mode, *seen; /* mode NULL: every row counts in every step */
+    uint8_t *modes;       /* kept modes of all steps, or NULL */
     REAL clip;
     int variant;
     TYPED(activation) act[3];
@@ -48,7 +57,7 @@ typedef struct {
 /* How an operator differs. Both functions do the thread's share; between the `stages` of a step, and between steps,
  * all shares must be done. */
 typedef struct {
-    int gates, bias_gates, activations, stages, has_c, has_z;
+    int gates, bias_gates, kept_gates, activations, stages, has_c, has_z;
     void (*project)(const TYPED(run) *run, int64_t t0, int64_t t1);
     void (*step)(const TYPED(run) *run, int stage, int64_t t);
 } TYPED(cell);
@@ -153,17 +162,28 @@ RN_INLINE void TYPED(show)(const TYPED(run) *run, int64_t t, int64_t b, int64_t 
 /* The new state of a row's panel, kept and shown. */
 RN_INLINE void TYPED(keep)(const TYPED(run) *run, int64_t t, int64_t b, int64_t p, VREAL h)
 {
-    V(store)(run->h_next + b * run->hs + p * LANES, h);
+    const int64_t at = b * run->hs + p * LANES;
+    V(store)(run->h_next + at, h);
+    if (run->drop)
+        V(store)(run->a_next + at, h * V(load)(run->drop + at));
     TYPED(show)(run, t, b, p, h);
 }
+
+/* What the backward pass wants of row b, panel p of step t. */
+RN_INLINE REAL *TYPED(kept_row)(const TYPED(run) *run, int64_t t, int64_t b) { return run->kept + (t * run->B + b) * run->ks; }
 
 /* Whether row b only holds its state in this step; then that is done. */
 RN_INLINE int TYPED(held)(const TYPED(run) *run, int64_t t, int64_t b, int64_t p)
 {
     if (!run->mode || run->mode[b] == ROW_COUNTS)
         return 0;
-    const VREAL h = V(load)(run->h + b * run->hs + p * LANES);
-    V(store)(run->h_next + b * run->hs + p * LANES, h);
+    const int64_t at = b * run->hs + p * LANES;
+    const VREAL h = V(load)(run->h + at);
+    V(store)(run->h_next + at, h);
+    if (run->drop)
+        V(store)(run->a_next + at, V(load)(run->a + at));
+    if (run->c_next != run->c)
+        V(store)(run->c_next + at, V(load)(run->c + at));
     TYPED(show)(run, t, b, p, run->mode[b] == ROW_REPEATS ? h : V(set)(0));
     return 1;
 }

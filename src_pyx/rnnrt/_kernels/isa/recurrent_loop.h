@@ -1,5 +1,6 @@
 /* The loop over time and directions of a recurrent kernel, for the real type of real.h. Include after recurrent.h. */
 #include "pool.h"
+#include "recurrent_kept.h"
 
 static void TYPED(row_modes)(TYPED(run) *run, const rn_tensor *lengths, const rn_tensor *mask, int64_t t, int zero)
 {
@@ -32,6 +33,15 @@ static void TYPED(load_state)(const TYPED(run) *run, REAL *state, const REAL *so
     }
 }
 
+/* The dropout of the recurrent product, (B, H), and what it leaves of the first state. */
+static void TYPED(load_drop)(const TYPED(run) *run, const REAL *drop)
+{
+    TYPED(load_state)(run, (REAL *)run->drop, drop, run->H);
+    for (int64_t b = run->b0; b < run->b1; b++)
+        for (int64_t at = b * run->hs + run->p0 * LANES; at < b * run->hs + run->p1 * LANES; at++)
+            run->a[at] = run->h[at] * run->drop[at];
+}
+
 /* The last state of a row that had no step is zero. */
 static void TYPED(give_state)(const TYPED(run) *run, const REAL *state, REAL *to, int64_t stride, const rn_tensor *lengths)
 {
@@ -49,6 +59,21 @@ static void TYPED(zero_steps)(const TYPED(run) *run, int64_t from)
     for (int64_t t = from; run->y && t < run->T; t++)
         for (int64_t b = run->b0; b < run->b1; b++)
             memset(run->y + t * run->y_t + b * run->y_b + run->p0 * LANES, 0, TYPED(share_bytes)(run));
+}
+
+/* The state after a step becomes that before the next: buffers swap, or where they are kept the next ones follow. */
+RN_INLINE void TYPED(advance)(TYPED(run) *run)
+{
+    const int64_t state = run->B * run->hs;
+    REAL *h = run->h, *a = run->a;
+    run->h = run->h_next;
+    run->h_next = run->kept ? run->h + state : h;
+    run->a = run->drop ? run->a_next : run->h;
+    run->a_next = run->kept ? run->a + state : a;
+    if (run->c_next != run->c) {
+        run->c = run->c_next;
+        run->c_next += state;
+    }
 }
 
 /* All steps of the thread's share. Panels of one direction need all of h in each stage: there threads wait for each
@@ -77,14 +102,14 @@ static void TYPED(run_steps)(const rn_call *call, const TYPED(cell) *cell, TYPED
             const int64_t t = run->t0 + (reverse ? count - 1 - k : k);
             if (run->mode)
                 TYPED(row_modes)(run, lengths, mask, t, (int)call->ints[INT_ZERO]);
+            if (run->modes && !run->p0)
+                memcpy(run->modes + t * run->B + run->b0, run->mode + run->b0, (size_t)(run->b1 - run->b0));
             for (int stage = 0; stage < cell->stages; stage++) {
                 if (barrier)
                     rn_barrier(barrier, thread);
                 cell->step(run, stage, t);
             }
-            REAL *h = run->h;
-            run->h = run->h_next;
-            run->h_next = h;
+            TYPED(advance)(run);
         }
     }
 }
@@ -92,7 +117,7 @@ static void TYPED(run_steps)(const rn_call *call, const TYPED(cell) *cell, TYPED
 /* Direction d of a call: where its operands and its scratch lie. */
 static TYPED(run) TYPED(make_run)(const rn_call *call, const TYPED(cell) *cell, int64_t d)
 {
-    const rn_tensor *x = call->in[IN_X], *y = call->out[0];
+    const rn_tensor *x = call->in[IN_X], *y = call->out[OUT_Y];
     const int batch_first = (int)call->ints[INT_LAYOUT];
     const int64_t D = call->ints[INT_D], H = call->ints[INT_H];
     TYPED(run) run = {.T = x->shape[batch_first], .B = x->shape[!batch_first], .I = x->shape[2], .H = H};
@@ -121,11 +146,34 @@ static TYPED(run) TYPED(make_run)(const rn_call *call, const TYPED(cell) *cell, 
     run.h = (REAL *)((char *)call->scratch + d * call->ints[INT_SCRATCH]);
     run.h_next = run.h + state;
     run.c = run.h + 2 * state;
+    run.c_next = run.c;
     run.z = run.c + cell->has_c * state;
     run.rh = run.z + cell->has_z * state;
-    run.xw = run.rh + cell->has_z * state;
+    run.a = run.rh + cell->has_z * state; /* a, a_next and drop take no place without dropout */
+    run.xw = run.a + 3 * (call->in[IN_DROP] != NULL) * state;
     run.mode = (uint8_t *)(run.xw + call->ints[INT_CHUNK] * run.B * run.xs);
     run.seen = run.mode + run.B;
+    if (call->in[IN_DROP]) {
+        run.a_next = run.a + state;
+        run.drop = run.a + 2 * state;
+    } else {
+        run.a = run.h;
+    }
+    if (call->out[OUT_KEPT] && call->out[OUT_KEPT]->data) {
+        const rn_kept_shape shape = {cell->kept_gates, cell->has_c, call->in[IN_DROP] != NULL};
+        const TYPED(kept) kept = TYPED(kept_of)(call->out[OUT_KEPT], shape, D, run.T, run.B, H, d);
+        run.kept = kept.rows;
+        run.ks = kept.ks;
+        run.h = kept.h;
+        run.h_next = kept.h + state;
+        if (cell->has_c) {
+            run.c = kept.c;
+            run.c_next = kept.c + state;
+        }
+        run.a = kept.a;
+        run.a_next = kept.a + state;
+        run.modes = call->in[IN_LENGTHS] || call->in[IN_MASK] ? kept.modes : NULL;
+    }
     return run;
 }
 
@@ -140,7 +188,7 @@ static void TYPED(recurrent_task)(void *argument, int thread, int n_threads, rn_
     const TYPED(recurrent_job) *job = argument;
     const rn_call *call = job->call;
     const rn_tensor *lengths = call->in[IN_LENGTHS], *h = call->in[IN_H], *c = call->in[IN_C];
-    const rn_tensor *last_h = call->out[1], *last_c = call->out[2];
+    const rn_tensor *last_h = call->out[OUT_H], *last_c = call->out[OUT_C];
     const int batch_first = (int)call->ints[INT_LAYOUT];
     const int64_t D = call->ints[INT_D], split = call->ints[INT_SPLIT];
     for (int64_t d = 0; d < D; d++) {
@@ -162,6 +210,8 @@ static void TYPED(recurrent_task)(void *argument, int thread, int n_threads, rn_
         TYPED(load_state)(&run, run.h, h ? (const REAL *)h->data + first : NULL, stride);
         if (job->cell->has_c)
             TYPED(load_state)(&run, run.c, c ? (const REAL *)c->data + first : NULL, stride);
+        if (run.drop)
+            TYPED(load_drop)(&run, (const REAL *)call->in[IN_DROP]->data + d * run.B * run.H);
         TYPED(run_steps)(call, job->cell, &run, d == 1 || call->ints[INT_REVERSE], thread,
                          split == SPLIT_PANELS && n_threads > 1 ? barrier : NULL);
         if (last_h && last_h->data)

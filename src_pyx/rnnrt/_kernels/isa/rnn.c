@@ -1,4 +1,4 @@
-/* The RNN kernel in both real types. */
+/* The RNN kernels of the forward pass in both real types. */
 #include "kernel.h"
 #include "vecmath.h"
 
@@ -11,3 +11,4 @@
 #include "rnn_cell.h"
 
 RN_KERNEL(rnn) { return call->in[0]->dtype == RN_F64 ? rnn_f64(call) : rnn_f32(call); }
+RN_KERNEL(rnn_train) { return call->in[0]->dtype == RN_F64 ? rnn_train_f64(call) : rnn_train_f32(call); }

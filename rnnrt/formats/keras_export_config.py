@@ -1,0 +1,246 @@
+"""Layers and networks as Keras 3 writes them down: the JSON in a .keras file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnrt.formats.keras_weights import RENAMED, keras_class
+from rnnrt.layers import Call, GraphBuilder, InputLayer, InputSpec, Layer, Network, Ref, Tensor, TimeDistributed
+from rnnrt.layers.activations import canonical
+from rnnrt.layers.network import refs_in
+from rnnrt.layers.operations import Operation
+
+Known = Mapping[tuple[str, int], Sequence[Tensor]]
+Shape = list[int | None]
+
+_NOT_TAKEN = {
+    "AdditiveAttention": {"score_mode"},
+    "SpatialDropout1D": {"trainable", "noise_shape"},
+}
+"""Arguments of the base class that Keras's class does not take."""
+
+_UNSAID = {"SimpleRNN": {"seed"}}
+"""Arguments that Keras's class takes, but does not write down; they are written where they are given."""
+
+_OF_KERAS_2 = {"implementation", "sparse", "ragged", "renorm_clipping", "renorm_momentum"}
+_HOMES = (
+    ("_initializer", "keras.initializers"),
+    ("_regularizer", "keras.regularizers"),
+    ("_constraint", "keras.constraints"),
+)
+_NN, _CORE = {"Gelu", "Relu", "Sigmoid", "Silu", "Softmax"}, {"Cast", "ConvertToTensor"}
+_LISTS_OF_ONE = {"kernel_size", "strides", "dilation_rate", "pool_size"}
+"""What Keras takes as a number, and writes as a list with an entry for each axis in space."""
+
+_ACTIVATIONS = ("activation", "recurrent_activation")
+
+
+class Serializer:
+    """Writes configurations, and notes why some cannot be written.
+
+    Parameters
+    ----------
+    batch_size : int, optional
+        The batch that inputs declare; free where not given.
+
+    Attributes
+    ----------
+    reasons : list of str
+        Each names the layer, what Keras 3 lacks, and what to do.
+    """
+
+    def __init__(self, batch_size: int | None = None) -> None:
+        self.batch_size = batch_size
+        self.reasons: list[str] = []
+
+    def layer(self, layer: Layer, shape: Shape | None = None) -> dict[str, Any]:
+        """A layer, or a network as a layer of another; `shape` is that of its output, where known."""
+        if isinstance(layer, Network):
+            return self.network(layer)
+        kind = keras_class(layer)
+        if isinstance(layer, Operation):
+            home = "nn" if layer.kind in _NN else "core" if layer.kind in _CORE else "numpy"
+            config = {"name": layer.name, **plain(layer.made_with)}
+            return _record(f"keras.src.ops.{home}", layer.kind, config, layer.kind)
+        name = RENAMED.get(kind, kind)
+        return _record("keras.layers", name, self.config(layer, name, shape))
+
+    def config(self, layer: Layer, kind: str, shape: Shape | None) -> dict[str, Any]:
+        """The arguments with which Keras makes the layer of class `kind`."""
+        given = layer.given()
+        if "theta" in given:
+            given["threshold"] = given.pop("theta")
+        if "data_format" in given or kind == "ZeroPadding1D":
+            given["data_format"] = given.get("data_format") or "channels_last"
+        given["dtype"] = _policy(str(given["dtype"]))
+        if given.get("stateful") and self.batch_size is None:
+            self.reasons.append(
+                f"{layer.label()}: is stateful, for which Keras needs a fixed batch size; "
+                "give batch_size, the number of sequences at a time"
+            )
+        out = {}
+        for key, value in given.items():
+            skipped = key in _OF_KERAS_2 or key in _NOT_TAKEN.get(kind, ())
+            if not skipped and (value is not None or key not in _UNSAID.get(kind, ())):
+                out[key] = self.value(layer, key, value, shape)
+        return out
+
+    def value(self, layer: Layer, key: str, value: Any, shape: Shape | None) -> Any:
+        """One argument."""
+        if key in _ACTIVATIONS and isinstance(value, str | None):
+            name = canonical(value)
+            if name == "gelu_tanh":
+                self.reasons.append(
+                    f"{layer.label()}: {key} {value!r} has no name in Keras 3; save the network as .rnnrt or .onnx"
+                )
+            return name
+        if key in _LISTS_OF_ONE and isinstance(value, int):
+            return [value]
+        if isinstance(value, Layer) and key == "activation":  # Keras does not build it with the layer it is in
+            return self.layer(value) | ({"build_config": {"input_shape": shape}} if shape else {})
+        if isinstance(value, Layer):
+            inner = [*shape[:1], *shape[2:]] if shape and isinstance(layer, TimeDistributed) else None
+            return self.layer(value, inner)
+        if isinstance(value, list | tuple) and any(isinstance(v, Layer) for v in value):
+            return [self.layer(v) for v in value]
+        home = next((home for suffix, home in _HOMES if key.endswith(suffix)), None)
+        if home and hasattr(value, "get_config"):
+            return _record(home, type(value).__name__, plain(value.get_config()))
+        if home and isinstance(value, Mapping) and "class_name" in value:
+            return {"module": home, "registered_name": None, **plain(value)}
+        return plain(value)
+
+    def network(self, network: Network) -> dict[str, Any]:
+        """A Sequential or Functional model."""
+        if network.sequential:
+            return self._sequential(network)
+        known, numbers = tensors_of(network), _numbers(network.calls)
+        by_name = {layer.name: layer for layer in network.layers}
+        specs = {spec.name: spec for spec in network.inputs}
+        missing = [InputLayer(batch_shape=spec.shape, dtype=spec.dtype.name, name=spec.name) for spec in network.inputs
+                   if spec.name not in by_name]  # fmt: skip
+        entries = []
+        for layer in [*missing, *network.layers]:
+            if layer.name in specs:
+                entries.append(self._input(specs[layer.name]) | {"name": layer.name, "inbound_nodes": []})
+                continue
+            calls = sorted((c for c in network.calls if c.layer == layer.name), key=lambda c: c.number)
+            if not calls:
+                continue
+            nodes = [self._node(layer, call, known, numbers) for call in calls]
+            made = self._called(layer, calls[0], known)
+            entries.append(made | {"name": layer.name, "inbound_nodes": nodes})
+        models = {n for n, layer in by_name.items() if isinstance(layer, Network) and not layer.sequential}
+        outputs = [
+            # Keras takes a model's own definition for its call 0 where its output is one of the whole.
+            [ref.layer, numbers[ref.layer, ref.call] + (ref.layer in models), ref.tensor]
+            if ref.layer not in specs else [ref.layer, 0, 0]
+            for ref in network.outputs
+        ]  # fmt: skip
+        inputs = [[spec.name, 0, 0] for spec in network.inputs]
+        config = {
+            "name": network.name,
+            "trainable": network.trainable,
+            "layers": entries,
+            "input_layers": inputs if len(inputs) > 1 else inputs[0],
+            "output_layers": outputs if len(outputs) > 1 else outputs[0],
+        }
+        return _record("keras.src.models.functional", "Functional", config, "Functional")
+
+    def _sequential(self, network: Network) -> dict[str, Any]:
+        if not network.inputs:
+            config = {"name": network.name, "trainable": network.trainable, "dtype": _policy(network.dtype.name)}
+            return _record("keras", "Sequential", {**config, "layers": [self.layer(v) for v in network.layers]})
+        (spec,) = network.inputs
+        known = tensors_of(network)
+        calls = {call.layer: call for call in network.calls}
+        layers = [self._called(layer, calls[layer.name], known) for layer in network.layers if layer.name in calls]
+        shape = self._shape(spec)
+        config = {
+            "name": network.name,
+            "trainable": network.trainable,
+            "dtype": _policy(network.dtype.name),
+            "layers": [self._input(spec), *layers],
+            "build_input_shape": shape,
+        }
+        return _record("keras", "Sequential", config) | {"build_config": {"input_shape": shape}}
+
+    def _called(self, layer: Layer, call: Call, known: Known) -> dict[str, Any]:
+        """A layer with the shapes of its first call, from which Keras builds it."""
+        if isinstance(layer, Operation | Network):
+            return self.layer(layer)
+        record = self.layer(layer, self._shape(known[call.layer, call.number][0]))
+        if refs_in(call.kwargs) or len(call.args) != 1:
+            return record  # Keras builds it when it is called
+        shapes = [self._shape(known[r.layer, r.call][r.tensor]) for r in refs_in(call.args)]
+        return record | {"build_config": {"input_shape": shapes[0] if isinstance(call.args[0], Ref) else shapes}}
+
+    def _shape(self, x: Tensor | InputSpec) -> Shape:
+        return [self.batch_size, *x.shape[1:]]
+
+    def _input(self, spec: InputSpec) -> dict[str, Any]:
+        shape = self._shape(spec)
+        config = {"batch_shape": shape, "dtype": spec.dtype.name, "sparse": False, "ragged": False, "name": spec.name}
+        return _record("keras.layers", "InputLayer", config)
+
+    def _node(self, layer: Layer, call: Call, known: Known, numbers: Mapping[tuple[str, int], int]) -> dict[str, Any]:
+        """One call."""
+        options = {k: v for k, v in call.kwargs.items() if isinstance(layer, Operation) and not refs_in(v)}
+        if any(v is not None for v in options.values()):
+            self.reasons.append(
+                f"operation {layer.name!r}: is called with {options}, as TensorFlow's functions are; "
+                "use Keras layers in its place, or save the network as .rnnrt or .onnx"
+            )
+
+        def written(value: Any) -> Any:
+            if isinstance(value, Ref):
+                x = known[value.layer, value.call][value.tensor]
+                history = [value.layer, numbers.get((value.layer, value.call), 0), value.tensor]
+                config = {"shape": self._shape(x), "dtype": x.dtype.name, "keras_history": history}
+                return {"class_name": "__keras_tensor__", "config": config}
+            if isinstance(value, slice):
+                parts = {key: written(getattr(value, key)) for key in ("start", "stop", "step")}
+                return {"class_name": "__slice__", "config": parts}
+            if value is Ellipsis:
+                return {"class_name": "__ellipsis__", "config": {}}
+            if isinstance(value, list | tuple):
+                return [written(v) for v in value]
+            return plain(value)
+
+        return {"args": [written(v) for v in call.args], "kwargs": {k: written(v) for k, v in call.kwargs.items()}}
+
+
+def tensors_of(network: Network) -> Known:
+    """What each call of a network gives, by layer and number of the call: shapes and dtypes."""
+    b = GraphBuilder(network.name, variables=True, create=True)
+    known = {(spec.name, 0): [b.input(spec.name, spec.shape, spec.dtype)] for spec in network.inputs}
+    network._run_calls(b, known)
+    return known
+
+
+def plain(value: Any) -> Any:
+    """Arrays and tuples as lists, numpy's numbers as Python's."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _numbers(calls: Iterable[Call]) -> dict[tuple[str, int], int]:
+    """The place of each call among those of its layer."""
+    made: dict[str, list[int]] = {}
+    for call in calls:
+        made.setdefault(call.layer, []).append(call.number)
+    return {(name, number): k for name, found in made.items() for k, number in enumerate(sorted(found))}
+
+
+def _policy(dtype: str) -> dict[str, Any]:
+    return _record("keras", "DTypePolicy", {"name": dtype})
+
+
+def _record(module: str, kind: str, config: Any, registered: str | None = None) -> dict[str, Any]:
+    return {"module": module, "class_name": kind, "config": config, "registered_name": registered}

@@ -1,0 +1,44 @@
+"""Types of every value of a graph and its bodies, as far as operators tell them without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnnrt.errors import RnnrtError
+from rnnrt.ir import Graph, Node
+from rnnrt.ops import TensorSpec, get_operator
+from rnnrt.ops.control import Control
+
+Specs = dict[str, TensorSpec]
+
+
+def infer_types(graph: Graph) -> Specs:
+    """Type by name, of bodies' values too, for names are unique; what cannot be told is left out."""
+    specs = {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs}
+    _walk(graph, specs)
+    return specs
+
+
+def _walk(graph: Graph, specs: Specs) -> None:
+    specs.update((name, TensorSpec(a.dtype, a.shape, a)) for name, a in graph.constants.items())
+    for node in graph.nodes:
+        if any(name and name not in specs for name in node.inputs):
+            continue
+        try:
+            outputs = _infer(node, [specs[name] if name else None for name in node.inputs], specs)
+        except (RnnrtError, ValueError, LookupError, TypeError, ArithmeticError, NotImplementedError):
+            continue  # a branch that is never taken may hold what does not fit
+        specs.update((name, s) for name, s in zip(node.outputs, outputs, strict=False) if name)
+
+
+def _infer(node: Node, inputs: Sequence[TensorSpec | None], specs: Specs) -> list[TensorSpec]:
+    operator = get_operator(node.op)
+    if not issubclass(operator, Control):
+        return operator.infer(node, inputs)
+
+    def body_types(body: Graph, given: Sequence[TensorSpec]) -> list[TensorSpec]:
+        specs.update((v.name, s) for v, s in zip(body.inputs, given, strict=True))
+        _walk(body, specs)
+        return [specs[v.name] for v in body.outputs]
+
+    return operator.infer_bodies(node, inputs, body_types)
