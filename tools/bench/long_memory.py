@@ -13,8 +13,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import multiprocessing
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +80,8 @@ def network(run: Run, settings: Settings) -> Sequential:
             Input((None, problem.features)),
             getattr(layers, run.kind)(settings.units, return_sequences=problem.every_step),
             layers.Dense(problem.outputs, activation=problem.activation),
-        ]
+        ],
+        threads=1,
     )
     clipping = {} if run.clip == "none" else {run.clip: 1.0}
     model.compile(optimizer=Adam(run.learning_rate, **clipping), loss=problem.loss)
@@ -136,6 +139,7 @@ def stored(path: Path | None, settings: Settings) -> list[dict[str, Any]]:
 @click.option("--updates", default=2000)
 @click.option("--learning-rate", type=float, help=f"for all; by default {RATES}")
 @click.option("--seed", default=1)
+@click.option("--jobs", default=2, help="trainings at a time, each on one thread")
 @click.option("--tiny", is_flag=True, help="a few updates of small networks")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="write the figures here, and go on from them"
@@ -152,6 +156,7 @@ def main(
     updates: int,
     learning_rate: float | None,
     seed: int,
+    jobs: int,
     tiny: bool,
     json_path: Path | None,
     write: Path | None,
@@ -172,18 +177,18 @@ def main(
     ]
     done = stored(json_path, settings)
     have = {tuple(row[key] for key in asdict(runs[0])) for row in done}
-    for run in runs:
-        if tuple(asdict(run).values()) in have:
-            continue
-        row = train(run, settings)
-        done.append(row)
-        if tiny:
-            assert row["relative_loss"] is not None and row["relative_loss"] > 0, run.label
-            continue
-        relative = "no number" if row["relative_loss"] is None else f"{row['relative_loss']:.4f}"
-        console.print(f"{run.label}: {relative} of the baseline, {row['seconds']:.1f} s", highlight=False)
-        if json_path:
-            json_path.write_text(json.dumps({"settings": asdict(settings), "runs": done}, indent=1))
+    missing = [run for run in runs if tuple(asdict(run).values()) not in have]
+    # Small networks side by side keep processors busier than one network on all of them.
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for run, row in zip(missing, pool.map(train, missing, itertools.repeat(settings)), strict=True):
+            done.append(row)
+            if tiny:
+                assert row["relative_loss"] is not None and row["relative_loss"] > 0, run.label
+                continue
+            relative = "no number" if row["relative_loss"] is None else f"{row['relative_loss']:.4f}"
+            console.print(f"{run.label}: {relative} of the baseline, {row['seconds']:.1f} s", highlight=False)
+            if json_path:
+                json_path.write_text(json.dumps({"settings": asdict(settings), "runs": done}, indent=1))
     if tiny:
         console.print(f"{len(done)} networks trained for {settings.updates} updates")
     if write:
