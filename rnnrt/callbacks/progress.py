@@ -148,15 +148,17 @@ class ProgressBar(Callback):
             monitor_interval = 0  # no thread of its own
 
         total = f"{{total_fmt}} {{bar:{_WIDTH}}}" if self.target else "Unknown"
-        return Bar(
+        bar = Bar(
             total=self.target or None,
             file=self._out,
             leave=False,
-            delay=1e9,  # drawn from here alone
+            delay=1e9,  # not drawn when it is made
             dynamic_ncols=True,
             ascii=f" {self._block}",
             bar_format="{n_fmt}/" + total + "{desc}",
         )
+        bar.delay = 0  # or closing would not clear it
+        return bar
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from rnnrt.errors import RnnrtError, UnsupportedModelError
 from rnnrt.formats.files import replacing
 from rnnrt.formats.keras_export_config import Serializer
 from rnnrt.formats.keras_import import is_legacy, to_graph
-from rnnrt.formats.keras_weights import store_groups
+from rnnrt.formats.keras_store import hdf5_of
 from rnnrt.ir import Graph, Node
 from rnnrt.layers import Network
 
@@ -72,28 +70,12 @@ def write_keras(
     reasons += serializer.reasons
     if reasons:
         raise UnsupportedModelError(name, reasons, "written for Keras 3")
-    weights = hdf5_of(store_groups(network))
+    weights = hdf5_of(network, converted=True)
     metadata = {"keras_version": keras_version, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
     with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("model.weights.h5", weights)
-
-
-def hdf5_of(groups: Mapping[str, tuple[str, list[np.ndarray]]]) -> bytes:
-    """An HDF5 file of what `store_groups` gives: the weights as a .keras or .weights.h5 file has them."""
-    try:
-        import h5py
-    except ImportError:
-        raise RnnrtError('writing Keras files needs h5py: pip install "rnnrt[convert]"') from None
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        for path, (name, arrays) in groups.items():
-            group = file.create_group(path)
-            group.attrs["name"] = name
-            for k, array in enumerate(arrays):
-                group.create_dataset(str(k), data=array)
-    return buffer.getvalue()
 
 
 def _differences(old: Graph, new: Graph) -> list[str]:

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from rnnrt.formats.keras_weights import RENAMED, keras_class
-from rnnrt.layers import Call, GraphBuilder, InputLayer, InputSpec, Layer, Network, Ref, Tensor, TimeDistributed
+from rnnrt.formats.keras_store import RENAMED
+from rnnrt.formats.keras_weights import keras_class
+from rnnrt.layers import (
+    LAYERS,
+    BatchNormalization,
+    Call,
+    GraphBuilder,
+    InputLayer,
+    InputSpec,
+    Layer,
+    Network,
+    Ref,
+    Tensor,
+    TimeDistributed,
+)
 from rnnrt.layers.activations import canonical
 from rnnrt.layers.network import refs_in
 from rnnrt.layers.operations import Operation
+from rnnrt.layers.serial import plain, spec_of
 
 Known = Mapping[tuple[str, int], Sequence[Tensor]]
 Shape = list[int | None]
@@ -22,10 +34,6 @@ _NOT_TAKEN = {
 }
 """Arguments of the base class that Keras's class does not take."""
 
-_UNSAID = {"SimpleRNN": {"seed"}}
-"""Arguments that Keras's class takes, but does not write down; they are written where they are given."""
-
-_OF_KERAS_2 = {"implementation", "sparse", "ragged", "renorm_clipping", "renorm_momentum"}
 _HOMES = (
     ("_initializer", "keras.initializers"),
     ("_regularizer", "keras.regularizers"),
@@ -45,6 +53,8 @@ class Serializer:
     ----------
     batch_size : int, optional
         The batch that inputs declare; free where not given.
+    is_file : bool
+        Whether Keras is to run what is written; a model's own configuration may leave more open.
 
     Attributes
     ----------
@@ -52,8 +62,8 @@ class Serializer:
         Each names the layer, what Keras 3 lacks, and what to do.
     """
 
-    def __init__(self, batch_size: int | None = None) -> None:
-        self.batch_size = batch_size
+    def __init__(self, batch_size: int | None = None, is_file: bool = True) -> None:
+        self.batch_size, self.is_file = batch_size, is_file
         self.reasons: list[str] = []
 
     def layer(self, layer: Layer, shape: Shape | None = None) -> dict[str, Any]:
@@ -63,33 +73,38 @@ class Serializer:
         kind = keras_class(layer)
         if isinstance(layer, Operation):
             home = "nn" if layer.kind in _NN else "core" if layer.kind in _CORE else "numpy"
-            config = {"name": layer.name, **plain(layer.made_with)}
-            return _record(f"keras.src.ops.{home}", layer.kind, config, layer.kind)
+            config = layer.get_config()
+            return {**spec_of(layer.kind, f"keras.src.ops.{home}", config), "registered_name": layer.kind}
+        if LAYERS.get(kind) is not type(layer) or kind == "Lambda":
+            self.reasons.append(
+                f"{layer.label()}: is made by Python code, which a file does not hold; "
+                "use Keras's layers in its place, or save the network as .rnnrt or .onnx"
+            )
+            return {}
         name = RENAMED.get(kind, kind)
-        return _record("keras.layers", name, self.config(layer, name, shape))
+        return spec_of(name, "keras.layers", self.config(layer, name, shape))
 
     def config(self, layer: Layer, kind: str, shape: Shape | None) -> dict[str, Any]:
         """The arguments with which Keras makes the layer of class `kind`."""
-        given = layer.given()
+        given = layer.get_config()
         if "theta" in given:
             given["threshold"] = given.pop("theta")
         if "data_format" in given or kind == "ZeroPadding1D":
             given["data_format"] = given.get("data_format") or "channels_last"
         given["dtype"] = _policy(str(given["dtype"]))
-        if given.get("stateful") and self.batch_size is None:
+        if given.get("stateful") and self.batch_size is None and self.is_file:
             self.reasons.append(
                 f"{layer.label()}: is stateful, for which Keras needs a fixed batch size; "
                 "give batch_size, the number of sequences at a time"
             )
-        out = {}
-        for key, value in given.items():
-            skipped = key in _OF_KERAS_2 or key in _NOT_TAKEN.get(kind, ())
-            if not skipped and (value is not None or key not in _UNSAID.get(kind, ())):
-                out[key] = self.value(layer, key, value, shape)
-        return out
+        left_out = _NOT_TAKEN.get(kind, set())
+        return {k: self.value(layer, k, v, shape) for k, v in given.items() if k not in left_out}
 
     def value(self, layer: Layer, key: str, value: Any, shape: Shape | None) -> Any:
         """One argument."""
+        made = getattr(layer, key, None)
+        if isinstance(made, Layer) or (isinstance(made, list) and made and isinstance(made[0], Layer)):
+            value = made  # in the place of its configuration
         if key in _ACTIVATIONS and isinstance(value, str | None):
             name = canonical(value)
             if name == "gelu_tanh":
@@ -99,6 +114,8 @@ class Serializer:
             return name
         if key in _LISTS_OF_ONE and isinstance(value, int):
             return [value]
+        if key == "axis" and isinstance(layer, BatchNormalization) and isinstance(value, list | tuple):
+            (value,) = value  # Keras 2 writes a list, Keras 3 takes a number
         if isinstance(value, Layer) and key == "activation":  # Keras does not build it with the layer it is in
             return self.layer(value) | ({"build_config": {"input_shape": shape}} if shape else {})
         if isinstance(value, Layer):
@@ -107,8 +124,6 @@ class Serializer:
         if isinstance(value, list | tuple) and any(isinstance(v, Layer) for v in value):
             return [self.layer(v) for v in value]
         home = next((home for suffix, home in _HOMES if key.endswith(suffix)), None)
-        if home and hasattr(value, "get_config"):
-            return _record(home, type(value).__name__, plain(value.get_config()))
         if home and isinstance(value, Mapping) and "class_name" in value:
             return {"module": home, "registered_name": None, **plain(value)}
         return plain(value)
@@ -148,12 +163,14 @@ class Serializer:
             "input_layers": inputs if len(inputs) > 1 else inputs[0],
             "output_layers": outputs if len(outputs) > 1 else outputs[0],
         }
-        return _record("keras.src.models.functional", "Functional", config, "Functional")
+        return {**spec_of("Functional", "keras.src.models.functional", config), "registered_name": "Functional"}
 
     def _sequential(self, network: Network) -> dict[str, Any]:
-        if not network.inputs:
+        if not network.inputs and not self.is_file:
             config = {"name": network.name, "trainable": network.trainable, "dtype": _policy(network.dtype.name)}
-            return _record("keras", "Sequential", {**config, "layers": [self.layer(v) for v in network.layers]})
+            return spec_of("Sequential", "keras", {**config, "layers": [self.layer(v) for v in network.layers]})
+        if not network.inputs:
+            raise network.unsupported("does not know the shape of its input", "call build(input_shape) first")
         (spec,) = network.inputs
         known = tensors_of(network)
         calls = {call.layer: call for call in network.calls}
@@ -166,7 +183,7 @@ class Serializer:
             "layers": [self._input(spec), *layers],
             "build_input_shape": shape,
         }
-        return _record("keras", "Sequential", config) | {"build_config": {"input_shape": shape}}
+        return spec_of("Sequential", "keras", config) | {"build_config": {"input_shape": shape}}
 
     def _called(self, layer: Layer, call: Call, known: Known) -> dict[str, Any]:
         """A layer with the shapes of its first call, from which Keras builds it."""
@@ -184,7 +201,7 @@ class Serializer:
     def _input(self, spec: InputSpec) -> dict[str, Any]:
         shape = self._shape(spec)
         config = {"batch_shape": shape, "dtype": spec.dtype.name, "sparse": False, "ragged": False, "name": spec.name}
-        return _record("keras.layers", "InputLayer", config)
+        return spec_of("InputLayer", "keras.layers", config)
 
     def _node(self, layer: Layer, call: Call, known: Known, numbers: Mapping[tuple[str, int], int]) -> dict[str, Any]:
         """One call."""
@@ -201,11 +218,6 @@ class Serializer:
                 history = [value.layer, numbers.get((value.layer, value.call), 0), value.tensor]
                 config = {"shape": self._shape(x), "dtype": x.dtype.name, "keras_history": history}
                 return {"class_name": "__keras_tensor__", "config": config}
-            if isinstance(value, slice):
-                parts = {key: written(getattr(value, key)) for key in ("start", "stop", "step")}
-                return {"class_name": "__slice__", "config": parts}
-            if value is Ellipsis:
-                return {"class_name": "__ellipsis__", "config": {}}
             if isinstance(value, list | tuple):
                 return [written(v) for v in value]
             return plain(value)
@@ -215,19 +227,10 @@ class Serializer:
 
 def tensors_of(network: Network) -> Known:
     """What each call of a network gives, by layer and number of the call: shapes and dtypes."""
-    b = GraphBuilder(network.name, variables=True, create=True)
+    b = GraphBuilder(network.name)
     known = {(spec.name, 0): [b.input(spec.name, spec.shape, spec.dtype)] for spec in network.inputs}
     network._run_calls(b, known)
     return known
-
-
-def plain(value: Any) -> Any:
-    """Arrays and tuples as lists, numpy's numbers as Python's."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    return [plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _numbers(calls: Iterable[Call]) -> dict[tuple[str, int], int]:
@@ -239,8 +242,4 @@ def _numbers(calls: Iterable[Call]) -> dict[tuple[str, int], int]:
 
 
 def _policy(dtype: str) -> dict[str, Any]:
-    return _record("keras", "DTypePolicy", {"name": dtype})
-
-
-def _record(module: str, kind: str, config: Any, registered: str | None = None) -> dict[str, Any]:
-    return {"module": module, "class_name": kind, "config": config, "registered_name": registered}
+    return spec_of("DTypePolicy", "keras", {"name": dtype})

@@ -10,9 +10,8 @@ import numpy as np
 from rnnrt.errors import ModelFormatError
 from rnnrt.formats.hdf5 import H5Reader
 from rnnrt.layers import InputLayer, Layer, Network
-from rnnrt.layers.cells import Cell
+from rnnrt.layers.base import snake_case
 from rnnrt.layers.operations import Operation
-from rnnrt.registry import snake_case
 
 _CONTAINERS = {"layers": ("layers", "_layer_checkpoint_dependencies", "_self_tracked_trackables")}
 
@@ -68,7 +67,7 @@ def _fill_list(
     bases = [f"{path}/{w}" if path else w for w in wishes]
     base = next((b for b in bases if any(g == b or g.startswith(b + "/") for g in groups)), bases[0])
     children = {g[len(base) + 1 :].split("/")[0] for g in groups if g.startswith(base + "/")}
-    for kind, members in _by_class(layers).items():
+    for kind, members in by_class(layers).items():
         heavy = [(n, m) for n, m in members.items() if _needs(m)]
         if any(n not in children for n, _ in heavy):
             # Keras 2.12 counted layers with weights twice, which leaves gaps.
@@ -79,11 +78,7 @@ def _fill_list(
             _fill(layer, f"{base}/{name}", groups, reader, put)
 
 
-RENAMED = {"CuDNNGRU": "GRU", "CuDNNLSTM": "LSTM", "ThresholdedReLU": "ReLU"}
-"""Layers of Keras 2 that Keras 3 has under another name."""
-
-
-def _by_class(layers: list[Layer], renamed: Mapping[str, str] | None = None) -> dict[str, dict[str, Layer]]:
+def by_class(layers: list[Layer], renamed: Mapping[str, str] | None = None) -> dict[str, dict[str, Layer]]:
     """The layers of a list by the names of their groups, for each class in snake case: lstm, lstm_1, lstm_2."""
     found: dict[str, dict[str, Layer]] = {}
     for layer in layers:
@@ -93,29 +88,6 @@ def _by_class(layers: list[Layer], renamed: Mapping[str, str] | None = None) -> 
             members = found.setdefault(kind, {})
             members[f"{kind}_{len(members)}" if members else kind] = layer
     return found
-
-
-def store_groups(layer: Layer, path: str = "") -> dict[str, tuple[str, list[np.ndarray]]]:
-    """The way back from `load_groups`: by the path of each group, its layer's name and its arrays in order.
-
-    Weights of CuDNNLSTM and CuDNNGRU come in the layouts of LSTM and GRU, under whose names Keras 3 has them.
-    """
-    groups = {f"{path}/vars" if path else "vars": (layer.name, _arrays(layer))}
-    for attribute, child in layer.sublayers().items():
-        base = f"{path}/{attribute}" if path else attribute
-        if isinstance(child, Layer):
-            groups.update(store_groups(child, base))
-            continue
-        for members in _by_class(child, RENAMED).values():
-            for name, member in members.items():
-                groups.update(store_groups(member, f"{base}/{name}"))
-    return groups
-
-
-def _arrays(layer: Layer) -> list[np.ndarray]:
-    if isinstance(layer, Cell):
-        return [a for a in layer.arrays(None) if a is not None]
-    return [v.value for v in layer.own_variables.values()]
 
 
 def _number(name: str, kind: str) -> int | None:

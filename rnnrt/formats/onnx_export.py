@@ -22,6 +22,9 @@ EXTERNAL_BYTES = 1_900_000_000
 """Models with more bytes of weights than this keep them in a second file: protobuf ends at 2 GB."""
 
 _INLINE_BYTES = 1024
+_OF_THE_SOURCE = {"format", "opset"}
+"""What a graph's metadata says about the file that it came from, and is not so of the one that is written."""
+
 _ALIGNMENT = 4096
 """Where arrays begin in the second file, so that readers can map them."""
 
@@ -126,7 +129,8 @@ class _Writer:
             producer_name=producer_name,
             producer_version=producer_version,
         )
-        self.helper.set_model_props(model, {str(k): str(v) for k, v in graph.metadata.items()})
+        kept = {str(k): str(v) for k, v in graph.metadata.items() if k not in _OF_THE_SOURCE}
+        self.helper.set_model_props(model, kept)
         return model
 
     def graph(self, graph: Graph, main: bool = False) -> Any:
@@ -140,12 +144,15 @@ class _Writer:
         )
 
     def value(self, value: Value, main: bool, output: bool = False) -> Any:
-        """A graph's input or output; in bodies, and for outputs, what was inferred is surer than what was declared."""
+        """A graph's input or output. In bodies and for outputs the dtype that was inferred is surer than the declared.
+
+        An output's shape is inferred where none is declared, for checkers ask for one; in bodies they do not.
+        """
         dtype, shape = value.dtype, value.shape
         found = self.types.get(value.name)
         if found is not None and (output or not main):
             dtype = found.dtype
-            shape = found.shape if shape is None or not main else shape
+            shape = found.shape if shape is None and main else shape
         code = self.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.helper.make_tensor_value_info(value.name, code, shape)
 
@@ -169,12 +176,17 @@ class _Writer:
         """Attributes that say something, those at their default left out, and what they say that ONNX cannot."""
         operator = get_operator(node.op)
         attrs = {key: v for key, v in node.attrs.items() if not _same(v, operator.attributes.get(key))}
+        if node.op == "Mod" and not attrs.get("fmod") and self._is_float(node.inputs[0]):
+            return attrs, ["ONNX's Mod of floats has the sign of the dividend (fmod=1); write x - y * floor(x / y)"]
         if not issubclass(operator, Recurrent):
             return attrs, []
         found = self.types.get(node.inputs[2])
         if "hidden_size" not in attrs and found is not None and found.shape is not None:
             attrs["hidden_size"] = found.shape[-1]  # onnxruntime asks for it
         return compact_activations(node.op, attrs)
+
+    def _is_float(self, name: str) -> bool:
+        return name in self.types and self.types[name].dtype.kind == "f"
 
     def attribute(self, key: str, value: Any, kind: Any) -> Any:
         """An attribute of the type that ONNX declares, whatever Python's type of the value is."""

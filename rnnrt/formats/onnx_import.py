@@ -13,7 +13,7 @@ from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.formats.onnx_tensors import dtype_of, tensor_to_array
 from rnnrt.formats.onnx_upgrade import RawNode, upgrade
 from rnnrt.ir import Dim, Graph, Node, Shape, Value
-from rnnrt.ops import REQUIRED, get_operator, is_known, operator_names
+from rnnrt.ops import REQUIRED, get_operator, is_readable, operator_names
 
 OLDEST_OPSET = 7
 _ONNX_DOMAINS = ("", "ai.onnx")
@@ -284,7 +284,7 @@ class _GraphReader:
         if op == "Constant":
             self.constants[outputs[0]] = attrs["value"]
             return
-        if not is_known(op):
+        if not is_readable(op):
             close = [name for name in operator_names() if name.lower() == op.lower()]
             self.note(f"{label}: operator {op} is not supported" + (f"; {close[0]} is" if close else ""))
             return

@@ -46,6 +46,8 @@ class GraphBuilder(NodeBuilder):
         Make missing weights by their initializers.
     carry : bool
         Stateful layers begin with states that are inputs of the graph, as with `variables`.
+    carry_all : bool
+        So do all recurrent layers.
 
     Attributes
     ----------
@@ -67,11 +69,12 @@ class GraphBuilder(NodeBuilder):
         variables: bool = False,
         create: bool = False,
         carry: bool = False,
+        carry_all: bool = False,
     ) -> None:
         super().__init__(name)
         self.legacy = legacy
         self.training, self.variables, self.create = training, variables, create
-        self.carry = carry or variables
+        self.carry, self.carry_all = carry or variables, carry_all
         self.variable_of: dict[str, Variable] = {}
         self.updates: dict[Variable, Tensor] = {}
         self.losses: list[Tensor] = []

@@ -39,6 +39,11 @@ def permute_gates(array: np.ndarray, op: str, source: str, target: str = "onnx",
     return np.concatenate([blocks[have.index(gate)] for gate in want], axis=axis)
 
 
+def gate_positions(op: str, source: str) -> tuple[int, ...]:
+    """Where in weights of that source the IR's gates are, in the IR's order."""
+    return tuple(ORDERS[source][op].index(gate) for gate in IR_ORDER[op])
+
+
 def keras_weights(
     op: str, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

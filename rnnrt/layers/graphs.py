@@ -91,9 +91,12 @@ def inference_graph(
     return b.finish([*named, *extras], more), slots
 
 
-def training_graph(network: Network, training: bool, legacy: bool = False) -> TrainingGraph:
-    """The graph that trains a network, or with `training` False the one that evaluates it on the way."""
-    b = GraphBuilder(network.name, legacy=legacy, training=training, variables=True)
+def training_graph(network: Network, training: bool, legacy: bool = False, carry_all: bool = False) -> TrainingGraph:
+    """The graph that trains a network, or with `training` False the one that evaluates it on the way.
+
+    With `carry_all` every recurrent layer carries its state from batch to batch, as stateful ones do.
+    """
+    b = GraphBuilder(network.name, legacy=legacy, training=training, variables=True, carry_all=carry_all)
     named = _emit(b, network)
     slots, states = _states(b)
     masks = [(b.unique(f"{name}/mask"), y.mask) for name, y in named if y.mask is not None]

@@ -11,6 +11,7 @@ import numpy as np
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 from rnnrt.layers.builder import State
 from rnnrt.layers.cells import Cell
+from rnnrt.layers.gates import gate_positions
 
 
 class StackedRNNCells(Layer):
@@ -113,11 +114,13 @@ class RNN(Layer):
         """Outputs (B, T, H) in the order of time, the output of the last step walked (B, H), and the states."""
         expected = [(cell, k) for cell in self.cells for k in range(cell.state_count)]
         carried: list[Tensor] = []
+        if b.carry_all and self.go_backwards:
+            raise self.unsupported("walks backwards", "train it on whole sequences, without bptt_steps")
         if self.stateful:
             b.stateful.append(self.name)
-            if b.carry and not states:
-                carried = [b.state_input(n, cell.units, self.dtype) for n, (cell, _) in enumerate(expected)]
-                states = carried
+        if (self.stateful or b.carry_all) and b.carry and not states:
+            carried = [b.state_input(n, cell.units, self.dtype) for n, (cell, _) in enumerate(expected)]
+            states = carried
         if states and len(states) != len(expected):
             raise self.unsupported(f"is called with {len(states)} initial states", f"it has {len(expected)}")
         finals: list[Tensor] = []
@@ -235,6 +238,7 @@ def recur(
     }
     if b.variables:
         attrs["weight_layout"] = "keras"
+        attrs["gate_order"] = gate_positions(first.op, "keras")
     if zero_output and mask is not None:
         attrs["zero_output_for_mask"] = 1
     names = b.node(first.op, operands, 1 + first.state_count, **attrs)

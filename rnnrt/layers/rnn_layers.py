@@ -45,9 +45,9 @@ class OwnCell(RNN):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}")
         return getattr(cell, key)
 
-    def given(self) -> dict[str, Any]:
-        config = {key: value for key, value in super().given().items() if key != "cell"}
-        inner = self.cell.given()
+    def get_config(self) -> dict[str, Any]:
+        config = {key: value for key, value in super().get_config().items() if key != "cell"}
+        inner = self.cell.get_config()
         return {**config, **{key: inner[key] for key in cell_arguments(self.cell)}}
 
 
@@ -202,11 +202,14 @@ class GRU(OwnCell):
             reset_gate=reset_gate,
             recurrent_activation=cell.recurrent_activation,
         )
-        arrays = dict(zip(names, folded, strict=False))
-        shapes = {"recurrent_kernel": (self.units, 3 * self.units), "bias": cell.bias_shape()}
+        arrays = {name: a for name, a in zip(names, folded, strict=False) if a is not None}
+        shapes: dict[str, tuple[int, ...]] = {name: v.shape for name, v in cell.own_variables.items()}
+        shapes |= {"recurrent_kernel": (cell.units, 3 * cell.units), "bias": cell.bias_shape()}
         for name, array in arrays.items():
-            if name in shapes and array is not None and array.shape != shapes[name]:
+            if array.shape != shapes.get(name, array.shape):
                 raise ShapeError(f"{self.label()}: {name} has shape {array.shape}, it needs {shapes[name]}")
         for name, array in arrays.items():
-            if array is not None:
+            if name in cell.own_variables:
+                cell.own_variables[name].assign(array)
+            else:
                 cell.put_array(name, array)

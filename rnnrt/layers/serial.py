@@ -33,7 +33,7 @@ def plain(value: Any, key: str = "") -> Any:
         return {str(k): plain(v, key) for k, v in value.items()}
     if isinstance(value, slice):
         parts = {k: getattr(value, k) for k in ("start", "stop", "step")}
-        return {"class_name": "__slice__", "module": "builtins", "config": parts, "registered_name": "slice"}
+        return {"class_name": "__slice__", "config": parts}
     if value is Ellipsis:
         return {"class_name": "__ellipsis__", "config": {}}
     if hasattr(value, "get_config"):

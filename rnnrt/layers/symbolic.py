@@ -16,8 +16,8 @@ from rnnrt.layers.builder import GraphBuilder, Tensor, TensorShape
 if TYPE_CHECKING:
     from rnnrt.layers.base import Layer
 
-_builder: ContextVar[GraphBuilder | None] = ContextVar("builder", default=None)
 _outside: ContextVar[tuple[str, ...]] = ContextVar("outside", default=())
+_kept: ContextVar[bool] = ContextVar("kept", default=True)
 _numbers = count()
 
 RUNNERS: list[Callable[..., Any]] = []
@@ -173,21 +173,6 @@ def replaced(value: Any, put: Callable[[KerasTensor], Any]) -> Any:
     return value
 
 
-@contextmanager
-def built_in(b: GraphBuilder) -> Iterator[None]:
-    """Calls of layers within add nodes to that builder."""
-    token = _builder.set(b)
-    try:
-        yield
-    finally:
-        _builder.reset(token)
-
-
-def current_builder() -> GraphBuilder | None:
-    """The builder that calls of layers add their nodes to; None where they are recorded."""
-    return _builder.get()
-
-
 def call_layer(layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Record a call with symbolic tensors, or run one with arrays.
 
@@ -215,6 +200,16 @@ def within(*names: str) -> Iterator[None]:
         _outside.reset(token)
 
 
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Calls within do not count among the calls of their layers."""
+    token = _kept.set(False)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def _record(layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     record = Record(layer, args, kwargs)
     b = GraphBuilder("shapes", variables=True, create=True)
@@ -236,5 +231,6 @@ def _record(layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> A
     for k, y in enumerate(found):
         mask_shape = None if y.mask is None else y.mask.shape
         record.outputs.append(KerasTensor((batch, *y.shape[1:]), y.dtype.name, record, k, mask_shape))
-    layer.calls_recorded.append(record)
+    if _kept.get():
+        layer.calls_recorded.append(record)
     return record.outputs if isinstance(outputs, (list, tuple)) else record.outputs[0]

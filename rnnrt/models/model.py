@@ -11,8 +11,9 @@ import numpy as np
 from rnnrt.errors import RnnrtError, UnsupportedModelError
 from rnnrt.ir import Graph
 from rnnrt.layers import Network
+from rnnrt.layers.called import Called, shapes_of
 from rnnrt.layers.graphs import StateSlot, TrainingGraph, inference_graph, training_graph
-from rnnrt.layers.symbolic import current_builder, tensors_in
+from rnnrt.layers.symbolic import tensors_in
 from rnnrt.layers.trace import network_between
 from rnnrt.layers.variable import Changes, Variable
 from rnnrt.layers.weights import Weights
@@ -20,12 +21,13 @@ from rnnrt.models.graph_layers import GraphLayers
 from rnnrt.models.predict import Prediction
 from rnnrt.models.running import Running
 from rnnrt.models.structure import Structure
+from rnnrt.models.training import Training
 from rnnrt.models.weighted import Weighted
 from rnnrt.registry import auto_name
 from rnnrt.runtime import Session
 
 
-class Model(Structure, Weighted, Prediction, Running):
+class Model(Training, Structure, Weighted, Prediction, Running):
     """A network that runs, and can be trained.
 
     Parameters
@@ -50,6 +52,15 @@ class Model(Structure, Weighted, Prediction, Running):
     >>> x = rnnrt.Input(shape=(None, 8))
     >>> y = layers.Dense(1)(layers.LSTM(32)(x))
     >>> model = Model(x, y)
+
+    A class of its own says in `call` what its layers do:
+
+    >>> class Tagger(Model):
+    ...     def __init__(self, units):
+    ...         super().__init__()
+    ...         self.words, self.memory = layers.Embedding(1000, 32), layers.LSTM(units)
+    ...     def call(self, inputs):
+    ...         return self.memory(self.words(inputs))
     """
 
     def __init__(
@@ -64,6 +75,12 @@ class Model(Structure, Weighted, Prediction, Running):
         network: Network | None = None
         if isinstance(inputs, Graph):
             raise RnnrtError("a model of a graph is made by Model.from_graph(graph)")
+        if inputs is None and outputs is None and type(self).call is not Model.call:
+            kind = type(self).__name__
+            self._begin(None, None, threads)
+            self.network = Called(self, frozenset(vars(self)), name=name or auto_name(kind), trainable=trainable)
+            self.network.face = self
+            return
         if inputs is None or outputs is None:
             raise RnnrtError("a model needs inputs=... and outputs=..., symbolic tensors as Input and layers give them")
         given, results = tensors_in(_in_order(inputs)), tensors_in(_in_order(outputs))
@@ -75,6 +92,23 @@ class Model(Structure, Weighted, Prediction, Running):
             network.trainable = False
         self._begin(network, None, threads)
 
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """What a model of a class of its own computes, said by calls of its layers.
+
+        Parameters
+        ----------
+        inputs : symbolic tensor, or a list or dict of them
+        training : bool
+            Whether the graph is for training; may be left out of the method's parameters.
+        """
+        raise RnnrtError(f"model {self.name!r}: is made of inputs and outputs; call the model itself")
+
+    def _see(self, args: Sequence[Any]) -> None:
+        if isinstance(self.network, Called) and not self.network.inputs and args:
+            given = args[0] if len(args) == 1 else list(args)
+            self.network.expect(*shapes_of(given))
+            self.network.create()
+
     def _begin(self, network: Network | None, graph: Graph | None, threads: int | None) -> None:
         Running.__init__(self, threads)
         self.network = network
@@ -84,6 +118,11 @@ class Model(Structure, Weighted, Prediction, Running):
         self._graph_layers: GraphLayers | None = None
         self._stamp: tuple[int, ...] = ()
         self._states: dict[str, np.ndarray] = {}
+        self._compiled, self._trainer, self.history = None, None, None
+        self._trained_ids: tuple[int, ...] | None = None
+        self._initial_epoch = self._initial_batch = None
+        self._running_batches = self._resumed_batches = None
+        self.stop_training = False
         self._carrying: tuple[Session, tuple[StateSlot, ...]] | None = None
         if network is not None:
             network.face = self
@@ -174,11 +213,11 @@ class Model(Structure, Weighted, Prediction, Running):
         Changes.count += 1
 
     def _other_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        b = current_builder()
-        if tensors_in((args, kwargs)) or b is not None:
+        if tensors_in((args, kwargs)):
             if self.network is None:
                 raise UnsupportedModelError(self.name, [f"model {self.name!r}: came without layers; call it on arrays"])
-            return self.network(*args, **kwargs) if b is None else self.network.apply(b, *args, **kwargs)
+            return self.network(*args, **kwargs)
+        self._see(args)
         if "training" in kwargs and "training" not in self._input_names and kwargs.pop("training"):
             raise RnnrtError(f"model {self.name!r}: is called with training=True; it trains by fit alone")
         if kwargs.get("mask", 0) is None and "mask" not in self._input_names:
@@ -198,10 +237,18 @@ class Model(Structure, Weighted, Prediction, Running):
             self._graph_layers = GraphLayers(self._source)
         return self._graph_layers
 
-    def training_graph(self, training: bool) -> TrainingGraph:
-        """What a trainer differentiates, or with `training` False what it evaluates with the same variables."""
+    def training_graph(self, training: bool, carry_all: bool = False) -> TrainingGraph:
+        """What a trainer differentiates, or with `training` False what it evaluates with the same variables.
+
+        With `carry_all` every recurrent layer carries its state from batch to batch, as stateful ones do.
+        """
         if self.network is not None:
-            return training_graph(self._ready(), training, self.legacy)
+            return training_graph(self._ready(), training, self.legacy, carry_all)
+        if carry_all:
+            reason = (
+                f"model {self.name!r}: came without layers, so that its states cannot be carried from piece to piece"
+            )
+            raise UnsupportedModelError(self.name, [f"{reason}; train it on whole sequences, without bptt_steps"])
         holder = self._holder
         assert isinstance(holder, GraphLayers)
         return holder.training_graph()

@@ -11,8 +11,8 @@ import numpy as np
 from rnnrt.errors import ModelFormatError
 from rnnrt.formats.files import replacing
 from rnnrt.formats.hdf5 import H5Reader
-from rnnrt.formats.keras_export import hdf5_of
-from rnnrt.formats.keras_weights import load_groups, load_named, store_groups
+from rnnrt.formats.keras_store import hdf5_of
+from rnnrt.formats.keras_weights import load_groups, load_named
 from rnnrt.layers import Layer
 from rnnrt.layers.variable import Variable
 
@@ -31,7 +31,7 @@ def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = Tru
         raise ModelFormatError(f"{file}: is there already; give overwrite=True, or another path")
     if kind == "h5":
         assert model.network is not None
-        data = hdf5_of(store_groups(model.network))
+        data = hdf5_of(model.network)
     else:
         from safetensors.numpy import save
 

@@ -39,7 +39,8 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def _erf(x: Array) -> Array:
+def erf(x: Array) -> Array:
+    """Error function, element by element."""
     flat = np.fromiter((math.erf(v) for v in x.ravel().tolist()), np.float64, x.size)
     return flat.reshape(x.shape).astype(x.dtype)
 
@@ -52,7 +53,7 @@ ACTIVATIONS: dict[str, Callable[[Array, float, float], Array]] = {
     "Affine": lambda x, a, b: a * x + b,
     "Elu": lambda x, a, b: _elu(x, a),
     "Exp": lambda x, a, b: np.exp(x),
-    "Gelu": lambda x, a, b: 0.5 * x * (1 + _erf(x * math.sqrt(0.5))),
+    "Gelu": lambda x, a, b: 0.5 * x * (1 + erf(x * math.sqrt(0.5))),
     "GeluTanh": lambda x, a, b: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))),
     "HardSigmoid": lambda x, a, b: np.clip(a * x + b, 0, 1),
     "HardSwish": lambda x, a, b: x * np.clip(x / 6 + 0.5, 0, 1),
@@ -94,7 +95,7 @@ SLOPES: dict[str, Callable[[Array, float, float], Array]] = {
     "Affine": lambda x, a, b: np.full_like(x, a),
     "Elu": lambda x, a, b: np.where(x > 0, 1, a * np.exp(np.minimum(x, 0))),
     "Exp": lambda x, a, b: np.exp(x),
-    "Gelu": lambda x, a, b: 0.5 * (1 + _erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
+    "Gelu": lambda x, a, b: 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
     "GeluTanh": lambda x, a, b: _gelu_tanh_slope(x),
     "HardSigmoid": lambda x, a, b: np.where((a * x + b > 0) & (a * x + b < 1), a, 0),
     "HardSwish": lambda x, a, b: np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5)),

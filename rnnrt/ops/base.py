@@ -105,6 +105,7 @@ class Operator:
     Class attributes
     ----------------
     name : the ONNX name.
+    internal : whether the operator is rnnrt's own, so that no ONNX file can hold it.
     has_workspace : whether the gradient reads what the run before it left in one further output, `workspace`.
     attributes : default by attribute name; `REQUIRED` where there is none. Any other attribute is refused.
     min_inputs, max_inputs : how many inputs the node may have (`max_inputs` None: variadic).
@@ -115,6 +116,7 @@ class Operator:
     min_inputs: ClassVar[int] = 1
     max_inputs: ClassVar[int | None] = 1
     has_workspace: ClassVar[bool] = False
+    internal: ClassVar[bool] = False
 
     @classmethod
     def attr(cls, node: Node, key: str) -> Any:
@@ -177,6 +179,14 @@ class Operator:
         return 0
 
 
+class Flat(Operator):
+    """Base of operators whose results do not move with their inputs: nothing flows back through them."""
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return []
+
+
 class _Required:
     def __repr__(self) -> str:
         return "REQUIRED"
@@ -201,9 +211,14 @@ def is_known(name: str) -> bool:
     return name in _REGISTRY
 
 
-def operator_names() -> list[str]:
-    """Names of all operators, sorted."""
-    return sorted(_REGISTRY)
+def is_readable(name: str) -> bool:
+    """Whether there is an operator of that name that an ONNX file may hold."""
+    return name in _REGISTRY and not _REGISTRY[name].internal
+
+
+def operator_names(internal: bool = False) -> list[str]:
+    """Names of the operators that ONNX files may hold, sorted; with `internal`, of all operators."""
+    return sorted(name for name, cls in _REGISTRY.items() if internal or not cls.internal)
 
 
 def get_operator(name: str) -> type[Operator]:

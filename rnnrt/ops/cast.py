@@ -9,7 +9,8 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.adjoint import cast, wants
+from rnnrt.ops.base import REQUIRED, GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present
 
 CAST_TARGETS = {
@@ -48,6 +49,11 @@ class _Cast(Operator):
         if x.dtype == dtype:
             return [KernelCall("alias", (0,))]
         return [KernelCall("cast", (0,))] if x.dtype in CASTS and dtype in CASTS else None
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        x = node.inputs[0]
+        return [cast(b, grads[0], b.spec(x).dtype) if wants(b, x) else ""]
 
 
 @register

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt.errors import ModelFormatError, ShapeError
+from rnnrt.errors import ModelFormatError, ShapeError, UnsupportedModelError
 from rnnrt.ir import Graph, Node, Shape
-from rnnrt.ops.base import REQUIRED, Operator, TensorSpec, register
+from rnnrt.ops.base import REQUIRED, GradientContext, Operator, TensorSpec, register
 
 RunBody = Callable[[Graph, Mapping[str, Any]], list[np.ndarray]]
 InferBody = Callable[[Graph, Sequence[TensorSpec]], list[TensorSpec]]
@@ -34,6 +34,14 @@ class Control(Operator):
     def infer_bodies(cls, node: Node, inputs: Sequence[TensorSpec | None], infer: InferBody) -> list[TensorSpec]:
         """Types of the outputs; ``infer(body, specs)`` gives those of a body for its inputs' types."""
         raise NotImplementedError(cls.name)  # abstract
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        what = "make its condition a constant" if cls.name == "If" else "export the recurrence as LSTM, GRU or RNN"
+        reason = (
+            f"{node.label()}: rnnrt does not train through the bodies of {cls.name}; {what}, or freeze what is below"
+        )
+        raise UnsupportedModelError("graph", [reason])
 
 
 def common(a: TensorSpec, b: TensorSpec) -> TensorSpec:

@@ -10,8 +10,9 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
-from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.base import GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present, same_dtype, size_of
+from rnnrt.ops.conv_gradients import conv_rule, conv_transpose_rule
 from rnnrt.ops.conv_lower import Axis, convolution
 from rnnrt.ops.dense import fits
 from rnnrt.ops.window import Window
@@ -105,6 +106,10 @@ class Conv(_Convolution):
         return "conv", w, [Axis(k, s, d, before) for k, s, d, (before, _) in axes]
 
     @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return conv_rule(node, grads[0], b, cls.attr(node, "group"))
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         kernel = (present(node, inputs, 1).shape or ())[1:]
         return 2 * size_of(outputs[0]) * math.prod(d for d in kernel if isinstance(d, int))
@@ -189,6 +194,12 @@ class ConvTranspose(_Convolution):
         mirrored = np.flip(parts.reshape(-1, w.shape[0] // group, *w.shape[2:]), tuple(range(2, w.ndim)))
         axes = zip(window.kernel, window.dilations, window.spans, cuts, window.strides, strict=True)
         return "mirrored", mirrored, [Axis(k, 1, d, span - 1 - before, s) for k, d, span, (before, _), s in axes]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        x, w = (b.spec(name).known_shape for name in node.inputs[:2])
+        _, cuts = cls._extents(node, Window.of(node, w[2:]), x[2:])
+        return conv_transpose_rule(node, grads[0], b, cls.attr(node, "group"), cuts)
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:

@@ -10,14 +10,16 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.adjoint import ints as int_list
+from rnnrt.ops.adjoint import sum_over, unbroadcast, wants
+from rnnrt.ops.base import Flat, GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present
 from rnnrt.ops.cast import CAST_TARGETS
 from rnnrt.ops.shape import INT64, constant_ints, ints
 
 
 @register
-class Constant(Operator):
+class Constant(Flat):
     """The tensor in `value`."""
 
     name = "Constant"
@@ -35,7 +37,7 @@ class Constant(Operator):
 
 
 @register
-class ShapeOf(Operator):
+class ShapeOf(Flat):
     """The extents from axis `start` to `end`."""
 
     name = "Shape"
@@ -56,7 +58,7 @@ class ShapeOf(Operator):
 
 
 @register
-class Size(Operator):
+class Size(Flat):
     """The number of elements."""
 
     name = "Size"
@@ -72,7 +74,7 @@ class Size(Operator):
 
 
 @register
-class ConstantOfShape(Operator):
+class ConstantOfShape(Flat):
     """The one element of `value`, zero by default, in the shape that input 0 holds."""
 
     name = "ConstantOfShape"
@@ -96,7 +98,7 @@ class ConstantOfShape(Operator):
 
 
 @register
-class Range(Operator):
+class Range(Flat):
     """From input 0 up to, but not including, input 1, in steps of input 2."""
 
     name = "Range"
@@ -124,7 +126,7 @@ class Range(Operator):
 
 
 @register
-class EyeLike(Operator):
+class EyeLike(Flat):
     """Ones on diagonal `k` of a matrix shaped as the input."""
 
     name = "EyeLike"
@@ -186,3 +188,17 @@ class OneHot(Operator):
         if indices.dtype not in (np.int32, np.int64) or values.known_shape != (2,):
             return None
         return [KernelCall("one_hot", (0, 2), ints=(axis,))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        values = node.inputs[2]
+        if not wants(b, values):
+            return []
+        dtype = b.spec(values).dtype
+        flags = b.constant(np.array([0, 1], dtype))
+        on = b.op("OneHot", [*node.inputs[:2], flags], axis=cls.attr(node, "axis"))
+        off = b.op("Sub", [b.constant(np.ones((), dtype)), on])
+        every = range(len(b.spec(grads[0]).known_shape))
+        both = [sum_over(b, b.op("Mul", [grads[0], which]), every) for which in (off, on)]
+        row = b.op("Concat", [b.op("Reshape", [x, int_list(b, [1])]) for x in both], axis=0)
+        return ["", "", unbroadcast(b, row, b.spec(values))]

@@ -10,8 +10,9 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
-from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.base import REQUIRED, GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import broadcast_shapes, present, same_dtype, size_of
+from rnnrt.ops.dense_gradients import einsum_rule, gemm_rule, matmul_rule
 from rnnrt.ops.product import NATIVE, computed_product, gemm, packed_product
 
 
@@ -64,6 +65,10 @@ class MatMul(Operator):
         if len(b.known_shape) == 2 and len(a.known_shape) > 1:
             return gemm(ctx, a, b, False, False, has_row=False)
         return computed_product(ctx, a, b, outputs[0])
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return matmul_rule(node, grads[0], b)
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
@@ -133,6 +138,11 @@ class Gemm(Operator):
         return packed_product(ctx, b.value, f"{'nk' if transposed else 'kn'}*{alpha}", matrix, bias)
 
     @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        alpha, beta, turn_a, turn_b = (cls.attr(node, key) for key in ("alpha", "beta", "transA", "transB"))
+        return gemm_rule(node, grads[0], b, alpha, beta, (turn_a, turn_b))
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         shape = present(node, inputs).shape or (1, 1)
         k = shape[0 if cls.attr(node, "transA") else 1]
@@ -171,6 +181,10 @@ class Einsum(Operator):
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         return [np.asarray(np.einsum(node.attrs["equation"].replace(" ", ""), *map(np.asarray, inputs)))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return einsum_rule(node, grads[0], b)
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:

@@ -11,8 +11,10 @@ import numpy as np
 
 from rnnrt.errors import RnnrtError, ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.base import GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import broadcast_shapes, present, same_dtype, size_of
+from rnnrt.ops.elementwise_gradients import elementwise_rule
+from rnnrt.ops.unary_gradient import unary_rule
 
 Array = Any
 BOOL = np.dtype(np.bool_)
@@ -52,6 +54,10 @@ class Elementwise(Operator):
         with np.errstate(all="ignore"):
             out = np.asarray(cls.function(*arrays, **cls.parameters(node)))
         return [out.astype(BOOL if cls.to_bool else arrays[0].dtype, copy=False)]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return elementwise_rule(node, grads, b)
 
     @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
@@ -160,6 +166,10 @@ class Unary(Elementwise):
             return None
         floats = tuple(float(v) for v in parameters.values() if not isinstance(v, str))
         return [KernelCall("unary", (0,), ints=(UNARY_OPCODES[key],), floats=floats)]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return unary_rule(node, grads, b, cls.parameters(node))
 
 
 class Binary(Elementwise):

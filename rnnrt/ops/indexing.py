@@ -1,4 +1,4 @@
-"""Operators that pick and pad: slices, rows, triangles."""
+"""Operators that pick: slices, rows, triangles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
-from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.adjoint import constant_list, reshape
+from rnnrt.ops.adjoint import ints as int_list
+from rnnrt.ops.base import Flat, GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present
 from rnnrt.ops.shape import INT64, constant_ints, given, ints
 
@@ -116,6 +118,28 @@ class Slice(Operator):
             starts[axis], steps[axis] = cls._bounds(cut, shape[axis])[0], cut.step
         return [KernelCall("slice", (0,), ints=(*starts, *steps))]
 
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        """Backward steps turned round, then gaps of zeros between the elements, then zeros around them."""
+        shape, g = b.spec(node.inputs[0]).known_shape, grads[0]
+        lists: Any = [constant_list(b, node, i) for i in range(1, 5)]
+        before, after = [0] * len(shape), [0] * len(shape)
+        for axis, cut in cls.ranges(node, len(shape), *lists).items():
+            extents = b.spec(g).known_shape
+            start, step, count = cls._bounds(cut, shape[axis])[0], cut.step, extents[axis]
+            if step < 0 and count > 1:
+                g = b.op("Slice", [g, *(int_list(b, [v]) for v in (-1, -(2**62), axis, -1))])
+            start, step = (start + (count - 1) * step, -step) if step < 0 else (start, step)
+            if step > 1 and count > 1:
+                g = reshape(b, g, (*extents[: axis + 1], 1, *extents[axis + 1 :]))
+                pads = [0] * (2 * len(shape) + 2)
+                pads[len(shape) + 1 + axis + 1] = step - 1
+                g = b.op("Pad", [g, int_list(b, pads)])
+                count *= step
+                g = reshape(b, g, (*extents[:axis], count, *extents[axis + 1 :]))
+            before[axis], after[axis] = (start, shape[axis] - start - count) if count else (0, shape[axis])
+        return [b.op("Pad", [g, int_list(b, [*before, *after])]) if any(before) or any(after) else g]
+
 
 @register
 class Gather(Operator):
@@ -146,78 +170,11 @@ class Gather(Operator):
         x = present(node, inputs)
         return [KernelCall("gather", (0, 1), ints=(normalise_axis(node, cls.attr(node, "axis"), len(x.shape or ())),))]
 
-
-_MODES = ("reflect", "edge", "wrap")
-
-
-@register
-class Pad(Operator):
-    """Inputs: data, pads (all begins, then all ends; negative: cut), value, axes."""
-
-    name = "Pad"
-    attributes: ClassVar[Mapping[str, Any]] = {"mode": "constant"}
-    min_inputs = 2
-    max_inputs = 4
-
     @classmethod
-    def pads(cls, node: Node, rank: int, pads: Sequence[int], axes: Sequence[int] | None) -> list[tuple[int, int]]:
-        """(before, after) of each axis."""
-        where = list(range(rank)) if axes is None else [normalise_axis(node, a, rank) for a in axes]
-        if len(pads) != 2 * len(where):
-            raise ShapeError(f"{node.label()}: {len(pads)} pads for {len(where)} axes; two each are needed")
-        both = [(0, 0)] * rank
-        for k, axis in enumerate(where):
-            both[axis] = (pads[k], pads[len(where) + k])
-        return both
-
-    @classmethod
-    def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
-        x, pads, axes = present(node, inputs), constant_ints(inputs, 1), constant_ints(inputs, 3)
-        if cls.attr(node, "mode") not in ("constant", "reflect", "edge", "wrap"):
-            raise ShapeError(f"{node.label()}: mode {cls.attr(node, 'mode')!r} is not known")
-        if x.shape is None or pads is None or (axes is None and given(inputs, 3) is not None):
-            return [TensorSpec(x.dtype, None if x.shape is None else (None,) * len(x.shape))]
-        both = cls.pads(node, len(x.shape), pads, axes)
-        shape = tuple(
-            d + a + b if isinstance(d, int) else d if a == b == 0 else None
-            for d, (a, b) in zip(x.shape, both, strict=True)
-        )
-        if any(isinstance(d, int) and d < 0 for d in shape):
-            raise ShapeError(f"{node.label()}: pads {both} cut more than {x.shape} has")
-        return [TensorSpec(x.dtype, shape)]
-
-    @classmethod
-    def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        x, value, axes = np.asarray(inputs[0]), given(inputs, 2), given(inputs, 3)
-        both = cls.pads(node, x.ndim, ints(np.asarray(inputs[1])), None if axes is None else ints(axes))
-        x = x[tuple(slice(max(-a, 0), d - max(-b, 0)) for d, (a, b) in zip(x.shape, both, strict=True))]
-        grow = [(max(a, 0), max(b, 0)) for a, b in both]
-        mode = cls.attr(node, "mode")
-        if mode == "constant":
-            fill = 0 if value is None or np.size(value) == 0 else np.ravel(value)[0]
-            return [np.pad(x, grow, constant_values=fill)]
-        return [np.pad(x, grow, mode=mode)]
-
-    @classmethod
-    def lower(
-        cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
-    ) -> Sequence[KernelCall] | None:
-        x, pads, axes = present(node, inputs), constant_ints(inputs, 1), constant_ints(inputs, 3)
-        mode = cls.attr(node, "mode")
-        if pads is None or (axes is None and given(inputs, 3) is not None):
-            return None
-        both = cls.pads(node, len(x.shape or ()), pads, axes)
-        if not any(a or b for a, b in both):
-            return [KernelCall("alias", (0,))]
-        if mode != "constant":
-            left = [d + min(a, 0) + min(b, 0) for d, (a, b) in zip(x.known_shape, both, strict=True)]
-            flat = (*(a for a, _ in both), *(b for _, b in both))
-            return [KernelCall("pad_from", (0,), ints=(_MODES.index(mode), *flat))] if min(left) > 0 else None
-        filler = given(inputs, 2)
-        value = 2 if filler is not None and filler.shape in {(), (1,)} else None
-        if value is None and filler is not None and filler.shape != (0,):
-            return None
-        return [KernelCall("pad", (0, value), ints=tuple(a for a, _ in both))]
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        shape = b.spec(node.inputs[0]).known_shape
+        at = normalise_axis(node, cls.attr(node, "axis"), len(shape))
+        return [b.op("GatherGradient", [grads[0], node.inputs[1]], axis=at, extent=shape[at])]
 
 
 @register
@@ -256,9 +213,13 @@ class ReverseSequence(Operator):
             return None
         return [KernelCall("reverse_sequence", (0, 1), ints=(int(time == 0),))]
 
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return [b.op("ReverseSequence", [grads[0], node.inputs[1]], **node.attrs)]
+
 
 @register
-class NonZero(Operator):
+class NonZero(Flat):
     """Indices of the elements that are not zero, (rank, how many)."""
 
     name = "NonZero"
@@ -299,3 +260,7 @@ class Trilu(Operator):
         if k is None or len(outputs[0].known_shape) < 2:
             return None
         return [KernelCall("triangle", (0,), ints=(int(bool(cls.attr(node, "upper"))), k[0]))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return [b.op("Trilu", [grads[0], *node.inputs[1:]], **node.attrs)]

@@ -10,7 +10,9 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
-from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.adjoint import constant_list, reshape, sum_over, unbroadcast, zeros
+from rnnrt.ops.adjoint import ints as int_list
+from rnnrt.ops.base import REQUIRED, GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import broadcast_shapes, normalise_axis, present, same_dtype
 from rnnrt.ops.shape import constant_ints, given, ints
 
@@ -56,6 +58,18 @@ class Concat(Operator):
         shape: tuple[int, ...] = outputs[0].shape  # type: ignore[assignment]
         at = normalise_axis(node, cls.attr(node, "axis"), len(shape))
         return [KernelCall("concat", tuple(range(len(inputs))), ints=(at,))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        at = normalise_axis(node, cls.attr(node, "axis"), len(b.spec(grads[0]).known_shape))
+        found: list[str] = []
+        start = 0
+        for name in node.inputs:
+            end = start + b.spec(name).known_shape[at]
+            bounds = (int_list(b, [v]) for v in (start, end, at))
+            found.append(b.op("Slice", [grads[0], *bounds]) if b.wanted(name) else "")
+            start = end
+        return found
 
 
 def _count_ints(dims: Sequence[Dim]) -> int:
@@ -112,6 +126,17 @@ class Split(Operator):
         lengths = (s.known_shape[at] for s in outputs)
         return [KernelCall("split", (0,), tuple(range(len(outputs))), ints=(at, *lengths))]
 
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        at = normalise_axis(node, cls.attr(node, "axis"), len(b.spec(node.inputs[0]).known_shape))
+        shape, sizes = b.spec(node.inputs[0]).known_shape, constant_list(b, node, 1)
+        like = b.spec(next(g for g in grads if g)).dtype
+        pieces = []
+        for length, gradient in zip(cls.pieces(node, sizes, shape[at]), grads, strict=True):
+            whole = (*shape[:at], length, *shape[at + 1 :])
+            pieces.append(gradient or zeros(b, whole, like))
+        return [b.op("Concat", pieces, axis=at)]
+
 
 @register
 class Expand(Operator):
@@ -139,6 +164,10 @@ class Expand(Operator):
         if math.prod(outputs[0].shape or ()) == math.prod(present(node, inputs).shape or ()):  # type: ignore[arg-type]
             return [KernelCall("alias", (0,))]
         return [KernelCall("expand", (0,))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return [unbroadcast(b, grads[0], b.spec(node.inputs[0]))]
 
 
 _TILE_RANK = 4
@@ -171,3 +200,18 @@ class Tile(Operator):
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
         return [KernelCall("tile", (0,))] if len(outputs[0].shape or ()) <= _TILE_RANK else None
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        shape, whole = b.spec(node.inputs[0]).known_shape, b.spec(grads[0]).known_shape
+        repeats = constant_list(b, node, 1) or []
+        split = [(n, d) for n, d in zip(repeats, shape, strict=True) if n != 1 or d != 1]
+        if 0 in whole:
+            return [zeros(b, shape, b.spec(grads[0]).dtype)]
+        apart = reshape(b, grads[0], [v for n, d in split for v in ((n, d) if n != 1 else (d,))])
+        axes: list[int] = []
+        at = 0
+        for n, _ in split:
+            axes += [at] if n != 1 else []
+            at += 2 if n != 1 else 1
+        return [reshape(b, sum_over(b, apart, axes), shape)]

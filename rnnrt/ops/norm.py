@@ -9,8 +9,9 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node, Shape
-from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.base import REQUIRED, GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present, size_of
+from rnnrt.ops.norm_gradients import batch_norm_rule, group_norm_rule, layer_norm_rule, softmax_rule
 
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -72,6 +73,11 @@ class SoftmaxBase(Operator):
         return [KernelCall("softmax", (0,), ints=(axis, int(cls.log)))]
 
     @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        axis = normalise_axis(node, cls.attr(node, "axis"), len(b.spec(node.inputs[0]).known_shape))
+        return softmax_rule(node, grads[0], b, axis, cls.log)
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         return 5 * size_of(outputs[0])
 
@@ -129,6 +135,10 @@ class BatchNormalization(Operator):
         return [KernelCall("batch_norm", (0, *(v.astype(dtype) for v in (mean, factor, bias))))]
 
     @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return batch_norm_rule(node, grads[0], b, cls.attr(node, "epsilon"))
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         return 2 * size_of(outputs[0])
 
@@ -181,6 +191,11 @@ class LayerNormalization(Operator):
         return [KernelCall("layer_norm", operands, tuple(range(len(node.outputs))), floats=(epsilon,))]
 
     @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        axis = normalise_axis(node, cls.attr(node, "axis"), len(b.spec(node.inputs[0]).known_shape))
+        return layer_norm_rule(node, grads, b, axis, cls.attr(node, "epsilon"))
+
+    @classmethod
     def flops(cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> int:
         return 8 * size_of(outputs[0])
 
@@ -227,6 +242,11 @@ class InstanceNormalization(Operator):
         if groups < 1 or x.known_shape[1] % groups:
             return None
         return [KernelCall("group_norm", (0, 1, 2), ints=(groups,), floats=(float(cls.attr(node, "epsilon")),))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        groups = node.attrs.get("num_groups", b.spec(node.inputs[0]).known_shape[1])
+        return group_norm_rule(node, grads[0], b, groups, cls.attr(node, "epsilon"))
 
 
 @register

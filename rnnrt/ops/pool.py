@@ -9,31 +9,15 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Node
-from rnnrt.ops.base import REQUIRED, KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.base import GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present, size_of
+from rnnrt.ops.pool_gradients import GEOMETRY
 from rnnrt.ops.reduce import reduce_call
+from rnnrt.ops.reduce_gradients import reduce_rule
 from rnnrt.ops.shape import INT64
-from rnnrt.ops.window import Window
-
-_GEOMETRY: dict[str, Any] = {
-    "auto_pad": "NOTSET", "ceil_mode": 0, "dilations": (), "kernel_shape": REQUIRED, "pads": (), "strides": ()
-}  # fmt: skip
+from rnnrt.ops.window import Window, kernel_ints
 
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
-_KERNEL_RANK = 3
-
-
-def _kernel_ints(
-    node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]
-) -> tuple[int, ...] | None:
-    """What the kernels in window.c are told of the windows; None for dtypes and ranks they do not take."""
-    x, window = present(node, inputs), Window.of(node, node.attrs["kernel_shape"])
-    extents, counts = x.known_shape[2:], outputs[0].known_shape[2:]
-    if x.dtype not in _NATIVE or len(extents) > _KERNEL_RANK:
-        return None
-    axes = zip(extents, counts, window.kernel, window.strides, window.dilations, window.padding(extents), strict=True)
-    flat = [v for *axis, pads in axes for v in (*axis, *pads)]
-    return (x.known_shape[0] * x.known_shape[1], *(1, 1, 1, 1, 1, 0, 0) * (_KERNEL_RANK - len(extents)), *flat)
 
 
 class _Pool(Operator):
@@ -60,7 +44,7 @@ class MaxPool(_Pool):
     """The largest element of each window, and where it lies in the flattened input."""
 
     name = "MaxPool"
-    attributes: ClassVar[Mapping[str, Any]] = _GEOMETRY
+    attributes: ClassVar[Mapping[str, Any]] = GEOMETRY
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
@@ -83,10 +67,14 @@ class MaxPool(_Pool):
     def lower(
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
-        geometry = _kernel_ints(node, inputs, outputs)
+        geometry = kernel_ints(node, present(node, inputs), outputs[0])
         if geometry is None or not node.outputs[0]:
             return None
         return [KernelCall("max_pool", (0,), tuple(range(len(outputs))), geometry)]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return [b.op("MaxPoolGradient", [grads[0], node.inputs[0]], **node.attrs)]
 
 
 @register
@@ -94,7 +82,7 @@ class AveragePool(_Pool):
     """The mean of each window; padding counts only with count_include_pad."""
 
     name = "AveragePool"
-    attributes: ClassVar[Mapping[str, Any]] = {**_GEOMETRY, "count_include_pad": 0}
+    attributes: ClassVar[Mapping[str, Any]] = {**GEOMETRY, "count_include_pad": 0}
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
@@ -103,21 +91,21 @@ class AveragePool(_Pool):
         counts: Any = window.output(node, x.shape[2:])
         over = tuple(range(2 + len(counts), 2 + 2 * len(counts)))
         total = window.views(x, counts, 0).sum(over)
-        inside = np.ones((1, 1, *x.shape[2:]), x.dtype)
-        if cls.attr(node, "count_include_pad"):
-            # Declared padding counts; what ceil_mode reaches beyond it does not.
-            inside = np.pad(inside, [(0, 0), (0, 0), *window.padding(x.shape[2:])], constant_values=1)
-            bare = Window(window.kernel, window.strides, window.dilations, (0,) * (2 * len(counts)), "NOTSET")
-            return [total / bare.views(inside, counts, 0).sum(over)]
-        return [total / window.views(inside, counts, 0).sum(over)]
+        padded = bool(cls.attr(node, "count_include_pad"))
+        return [total / window.sizes(x.shape[2:], counts, x.dtype, padded)]
 
     @classmethod
     def lower(
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
-        geometry = _kernel_ints(node, inputs, outputs)
+        geometry = kernel_ints(node, present(node, inputs), outputs[0])
         padded = int(bool(cls.attr(node, "count_include_pad")))
         return None if geometry is None else [KernelCall("average_pool", (0,), ints=(padded, *geometry))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        extents = b.spec(node.inputs[0]).known_shape[2:]
+        return [b.op("AveragePoolGradient", [grads[0]], extents=extents, **node.attrs)]
 
 
 class _Global(Operator):
@@ -143,6 +131,11 @@ class _Global(Operator):
         if x.dtype not in _NATIVE or 0 in x.known_shape:
             return None
         return [reduce_call(cls.kind, x.known_shape, range(2, len(x.known_shape)))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        axes = range(2, len(b.spec(node.inputs[0]).known_shape))
+        return reduce_rule(f"Reduce{cls.kind}", node, grads[0], b, axes)
 
 
 @register

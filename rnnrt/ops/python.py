@@ -13,12 +13,12 @@ from rnnrt.ops.base import REQUIRED, Operator, TensorSpec, register
 
 @register
 class Python(Operator):
-    """function(*inputs) gives a sequence of arrays of the types `results`; no file holds such a node."""
+    """call(*inputs) gives a sequence of arrays of the types `results`; no file holds such a node."""
 
     name = "Python"
     min_inputs = 0
     max_inputs = None
-    attributes: ClassVar[Mapping[str, Any]] = {"function": REQUIRED, "results": REQUIRED}
+    attributes: ClassVar[Mapping[str, Any]] = {"call": REQUIRED, "results": REQUIRED}
 
     @classmethod
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
@@ -26,4 +26,4 @@ class Python(Operator):
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        return list(node.attrs["function"](*inputs))
+        return list(node.attrs["call"](*inputs))

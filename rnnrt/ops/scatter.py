@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt.errors import ShapeError
+from rnnrt.errors import ShapeError, UnsupportedModelError
 from rnnrt.ir import Node
-from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.adjoint import expand, zeros
+from rnnrt.ops.base import GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present
 from rnnrt.ops.elementwise import NATIVE
 from rnnrt.ops.indexing import in_range
@@ -48,6 +49,12 @@ class GatherElements(Operator):
     ) -> Sequence[KernelCall] | None:
         at = element_axis(node, cls.attr(node, "axis"), present(node, inputs), present(node, inputs, 1))
         return None if at is None else [KernelCall("gather_elements", (0, 1), ints=(at,))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        x = b.spec(node.inputs[0])
+        operands = [zeros(b, x.known_shape, x.dtype), node.inputs[1], grads[0]]
+        return [b.op("ScatterElements", operands, axis=cls.attr(node, "axis"), reduction="add")]
 
 
 @register
@@ -89,6 +96,18 @@ class GatherND(Operator):
             return None
         return [KernelCall("gather_nd", (0, 1), ints=(batch,))]
 
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        x, places = b.spec(node.inputs[0]), node.inputs[1]
+        batch, shape = cls.attr(node, "batch_dims"), b.spec(places).known_shape
+        if batch:
+            # ScatterND knows no batch: the tuples get the place in the batch in front
+            rows = np.stack(np.meshgrid(*map(np.arange, shape[:batch]), indexing="ij"), -1)
+            rows = rows.reshape(*shape[:batch], *(1,) * (len(shape) - batch - 1), batch)
+            front = expand(b, b.constant(rows.astype(b.spec(places).dtype)), (*shape[:-1], batch))
+            places = b.op("Concat", [front, places], axis=len(shape) - 1)
+        return [b.op("ScatterND", [zeros(b, x.known_shape, x.dtype), places, grads[0]], reduction="add")]
+
 
 _REDUCE = {"none": None, "add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
@@ -104,6 +123,25 @@ class _Scatter(Operator):
         if cls.attr(node, "reduction") not in _REDUCE:
             raise ShapeError(f"{node.label()}: reduction {cls.attr(node, 'reduction')!r} is none of {list(_REDUCE)}")
         return [TensorSpec(x.dtype, x.shape)]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        """With reduction "none" each place is named once, as ONNX demands: its old element has no influence."""
+        x, indices, updates = node.inputs
+        reduction, attrs = cls.attr(node, "reduction"), {k: v for k, v in node.attrs.items() if k == "axis"}
+        if reduction not in ("none", "add"):
+            reason = f"{node.label()}: reduction {reduction!r} has no gradient; only 'none' and 'add' have"
+            raise UnsupportedModelError("graph", [reason])
+        dx = dupdates = ""
+        if b.wanted(x):
+            dx = grads[0]
+            if reduction == "none":
+                nothing = zeros(b, b.spec(updates).known_shape, b.spec(x).dtype)
+                dx = b.op(cls.name, [grads[0], indices, nothing], **attrs)
+        if b.wanted(updates):
+            gather = {"ScatterElements": "GatherElements", "ScatterND": "GatherND"}[cls.name]
+            dupdates = b.op(gather, [grads[0], indices], **attrs)
+        return [dx, "", dupdates]
 
     @classmethod
     def put(cls, node: Node, x: np.ndarray, places: tuple[np.ndarray, ...], updates: np.ndarray) -> list[np.ndarray]:

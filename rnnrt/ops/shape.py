@@ -10,7 +10,8 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node, Shape
-from rnnrt.ops.base import KernelCall, LowerContext, Operator, TensorSpec, register
+from rnnrt.ops.adjoint import reshape
+from rnnrt.ops.base import GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present
 
 INT64 = np.dtype(np.int64)
@@ -40,6 +41,10 @@ class View(Operator):
         cls, node: Node, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec], ctx: LowerContext
     ) -> Sequence[KernelCall] | None:
         return [KernelCall("alias", (0,))]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        return [reshape(b, grads[0], b.spec(node.inputs[0]).known_shape)]
 
 
 @register
@@ -261,3 +266,10 @@ class Transpose(Operator):
         if moving == sorted(moving):
             return [KernelCall("alias", (0,))]
         return [KernelCall("transpose", (0,), ints=perm)]
+
+    @classmethod
+    def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
+        perm = cls.perm(node, len(b.spec(node.inputs[0]).known_shape))
+        return [
+            b.op("Transpose", [grads[0]], perm=tuple(perm.index(i) for i in range(len(perm)))) if perm else grads[0]
+        ]

@@ -10,6 +10,10 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
+from rnnrt.ops.base import TensorSpec
+
+_NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
+_KERNEL_RANK = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +110,31 @@ class Window:
         starts = tuple(slice(0, (n - 1) * s + 1, s) for n, s in zip(counts, self.strides, strict=True))
         inside = tuple(slice(None, None, d) for d in self.dilations)
         return all_windows[(slice(None), slice(None), *starts, *inside)]
+
+    def sizes(self, extents: Sequence[int], counts: Sequence[int], dtype: np.dtype, padded: bool) -> np.ndarray:
+        """How many elements each window's mean is of, (1, 1, *counts).
+
+        `padded`: the declared padding counts; what ceil_mode reaches beyond it does not.
+        """
+        rank = len(counts)
+        over = tuple(range(2 + rank, 2 + 2 * rank))
+        inside = np.ones((1, 1, *extents), dtype)
+        if not padded:
+            return np.asarray(self.views(inside, counts, 0).sum(over))
+        inside = np.pad(inside, [(0, 0), (0, 0), *self.padding(extents)], constant_values=1)
+        bare = Window(self.kernel, self.strides, self.dilations, (0,) * (2 * rank), "NOTSET")
+        return np.asarray(bare.views(inside, counts, 0).sum(over))
+
+
+def kernel_ints(node: Node, x: TensorSpec, y: TensorSpec) -> tuple[int, ...] | None:
+    """What the kernels of pools are told of the windows between X (N, C, *extents) and Y (N, C, *counts).
+
+    None for dtypes and ranks they do not take.
+    """
+    window = Window.of(node, node.attrs["kernel_shape"])
+    extents, counts = x.known_shape[2:], y.known_shape[2:]
+    if x.dtype not in _NATIVE or len(extents) > _KERNEL_RANK:
+        return None
+    axes = zip(extents, counts, window.kernel, window.strides, window.dilations, window.padding(extents), strict=True)
+    flat = [v for *axis, pads in axes for v in (*axis, *pads)]
+    return (x.known_shape[0] * x.known_shape[1], *(1, 1, 1, 1, 1, 0, 0) * (_KERNEL_RANK - len(extents)), *flat)

@@ -13,8 +13,8 @@ from rnnrt.ops import REQUIRED, get_operator, is_known
 
 _KINDS_OF_REQUIRED: dict[str, str] = {
     "axis": "int", "to": "int", "num_groups": "int", "num_scan_inputs": "int", "kernel_shape": "ints",
-    "equation": "str", "then_branch": "graph", "else_branch": "graph", "body": "graph", "function": "function",
-    "results": "types",
+    "equation": "str", "function": "str", "extent": "int", "extents": "ints", "then_branch": "graph",
+    "else_branch": "graph", "body": "graph", "call": "function", "results": "types",
 }  # fmt: skip
 _KINDS_OF_LISTS = {"activations": "strs", "activation_alpha": "floats", "activation_beta": "floats"}
 

@@ -90,7 +90,7 @@ class Session:
 
     def _run_anew(self, inputs: list[Any]) -> list[np.ndarray]:
         """Check the inputs and find the plan for their shapes, then run it."""
-        arrays = [_check(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
+        arrays = [checked_input(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
         bound = self._lookup(arrays)
         if bound.plan is None:
             feeds = {value.name: array for value, array in zip(bound.graph.inputs, arrays, strict=True)}
@@ -128,16 +128,11 @@ class Session:
         RnnrtError
             Shapes depend on data, so that there is no plan.
         """
-        arrays = [_check(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
+        arrays = [checked_input(value, array) for value, array in zip(self.graph.inputs, inputs, strict=True)]
         plan = self._lookup(arrays).plan
         if plan is None:
             raise RnnrtError("shapes depend on data, so there is no plan whose instructions could be timed")
-        executor = plan.executor()
-        executor.threads = self.threads
-        seconds = executor.profile(arrays, runs)
-        assert seconds is not None, "the plan was made for these arrays"
-        kernels = ["numpy" if kind == "host" else kernel or kind for kind, kernel, *_ in plan.instructions]
-        return list(zip(plan.node_labels, kernels, seconds, strict=True))
+        return BoundPlan(plan, self.threads).profile(arrays, runs)
 
     def plan_for(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Graph, Plan | None]:
         """The folded graph and the plan for these input shapes (plan None: shapes depend on data)."""
@@ -183,8 +178,52 @@ class Session:
         return _Bound(graph, lower(graph, all_specs, self.target, self._packs, self.threads))
 
 
-def _check(value: Value, given: Any) -> np.ndarray:
-    """`given` as a contiguous array of the declared dtype, its shape checked against the declared one."""
+class BoundPlan:
+    """A plan with memory of its own, for one caller at a time.
+
+    Parameters
+    ----------
+    plan : Plan
+    threads : int
+        How many threads a run may use.
+    """
+
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self.plan = plan
+        self._executor = plan.executor()
+        self._executor.threads = threads
+
+    def run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Run once on arrays of exactly the dtypes and shapes the plan was made for.
+
+        Raises
+        ------
+        RnnrtError
+            A kernel met a value outside its domain, such as an index out of range.
+        """
+        try:
+            results = self._executor.run(arrays)
+        except program.KernelError as error:
+            raise RnnrtError(f"{self.plan.node_labels[error.instruction]}: {error}") from None
+        assert results is not None, "the plan was made for these arrays"
+        return results
+
+    def profile(self, arrays: list[np.ndarray], runs: int) -> list[tuple[str, str, float]]:
+        """Node, kernel ("numpy" for a fallback) and mean seconds of each instruction, in order."""
+        seconds = self._executor.profile(arrays, runs)
+        assert seconds is not None, "the plan was made for these arrays"
+        kernels = ["numpy" if kind == "host" else kernel or kind for kind, kernel, *_ in self.plan.instructions]
+        return list(zip(self.plan.node_labels, kernels, seconds, strict=True))
+
+
+def checked_input(value: Value, given: Any) -> np.ndarray:
+    """`given` as a contiguous array of the declared dtype, its shape checked against the declared one.
+
+    Raises
+    ------
+    ShapeError
+        The shape is another, or the dtype would lose what the array holds.
+    """
     array = np.asarray(given)
     if array.dtype != value.dtype:
         if not np.can_cast(array.dtype, value.dtype, "same_kind") and not (

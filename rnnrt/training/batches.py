@@ -82,8 +82,10 @@ class Batches:
         """Where the batches stand, for a checkpoint; JSON can say it.
 
         It holds how many batches of the running pass over the data were taken, and where the generator stood before
-        the order of that pass was drawn.
+        the order of that pass was drawn. Between passes it holds nothing: the next order comes from the generator.
         """
+        if self._running is None:
+            return {"taken": 0, "order": None}
         return {"taken": self._taken, "order": self._order_state}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -98,10 +100,12 @@ class Batches:
             `state` is none that `state()` returned.
         """
         try:
-            self._open(int(state["taken"]), state["order"])
+            taken, order = int(state["taken"]), state["order"]
+            if taken:
+                self._open(taken, order)
         except (KeyError, TypeError, ValueError) as error:
             raise RnnrtError(f"this is no state of batches ({error}); give what state() returned") from None
-        self._restored = True
+        self._restored = taken > 0
 
     def _open(self, skip: int = 0, order_state: Mapping[str, Any] | None = None) -> None:
         order = None
@@ -116,6 +120,7 @@ class Batches:
             order = self._source.order(drawn_from)
         self._running = self._source.one_pass(order, skip)
         self._taken = skip
+        self._ever = self._ever or skip > 0
 
     def _next(self) -> Batch | None:
         if self._running is None:
@@ -137,7 +142,7 @@ class Batches:
         finally:
             self._close()
         self.exhausted = not self._source.again
-        if not self._ever and not start:
+        if not self._ever:
             raise ShapeError("the data gave no batch; it must give at least one")
 
     def _some_steps(self, start: int, steps: int) -> Iterator[Batch]:
@@ -147,7 +152,7 @@ class Batches:
         self._restored = False
         for number in range(start, steps):
             batch = self._next()
-            if batch is None and number == start and self._source.again and self._taken:
+            if batch is None and number == 0 and self._source.again and self._taken:
                 self._close()  # the epoch before ended where the data did
                 batch = self._next()
             if batch is None:

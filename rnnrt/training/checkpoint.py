@@ -84,17 +84,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
     Raises
     ------
     ModelFormatError
-        The file is truncated, damaged, no checkpoint, or of a newer revision.
-    FileNotFoundError
-        There is none.
+        The file is missing, truncated, damaged, no checkpoint, or of a newer revision.
     """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no checkpoint; train first, or give the path of one")
     if not path.is_file():
-        raise ModelFormatError(f"{path}: is not a file; give the path of a checkpoint")
+        what = "is not a file" if path.exists() else "no such file"
+        raise ModelFormatError(f"{path}: {what}; give the path of a checkpoint")
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}

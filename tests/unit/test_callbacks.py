@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -308,6 +309,7 @@ def test_a_line_an_epoch_as_keras_writes_it():
 
 
 def test_the_bar_is_drawn_ten_times_a_second_at_most():
+    pytest.importorskip("tqdm")
     bar, hooks, clock = progress(verbose=1, epochs=1, steps=1000)
     made = []
 
@@ -326,7 +328,19 @@ def test_the_bar_is_drawn_ten_times_a_second_at_most():
     text = bar._out.getvalue()
     assert text.count("loss: 0.5000") == len(made) + 1
     assert text.endswith("1000/1000 ==================== 3s 3ms/step - loss: 0.5000\n")
-    assert "\r" in text
+    *_, drawn, cleared, last = text[:-1].split("\r")
+    assert drawn.strip().startswith("9")
+    assert cleared == " " * len(cleared) and len(cleared) >= len(drawn)
+    assert last.startswith("1000/1000")
+
+
+def test_a_bar_without_tqdm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    _, hooks, clock = progress(verbose=1)
+    hooks.on_epoch_begin(0)
+    clock.now = 1.0
+    with pytest.raises(RnnrtError, match="or give verbose=2"):
+        hooks.on_train_batch_end(0, {})
 
 
 def test_progress_without_a_known_end():
@@ -368,7 +382,7 @@ def test_validation_in_fit_is_silent_and_evaluation_is_not():
     assert bar._out.getvalue().count("\n") == 1
 
 
-def train(folder, save_freq, die_at=None, epochs=3, steps=4, **options):
+def train(folder, save_freq, die_at=None, epochs=3, steps=4, begins=None, **options):
     """A loop such as the trainer's: the weight counts batches, the loss is the weight."""
     model = FakeModel()
     # Before the scheduler in the list, and yet it saves what the scheduler left.
@@ -377,6 +391,8 @@ def train(folder, save_freq, die_at=None, epochs=3, steps=4, **options):
     hooks = callbacks.CallbackList([backup, plateau], add_history=True, model=model)
     hooks.on_train_begin()
     begin = getattr(model, "_initial_epoch", 0), getattr(model, "_initial_batch", 0)
+    if begins is not None:
+        begins.append(begin)
     first = begin[1]
     for epoch in range(begin[0], epochs):
         hooks.on_epoch_begin(epoch)
@@ -412,6 +428,16 @@ def test_an_interrupted_run_ends_as_one_that_was_not(save_freq, die_at, resumed_
     assert resumed.history.epoch == whole.history.epoch == [0, 1, 2]
     assert resumed.history.history["loss"] == whole.history.history["loss"] == [4.0, 8.0, 12.0]
     assert not (tmp_path / "cut").exists()
+
+
+def test_batches_are_counted_on_from_a_backup(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, 3, (1, 3))
+    begins = []
+    for die_at in ((1, 3), (2, 2), (2, 2)):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, 3, die_at, begins=begins)
+    assert begins == [(1, 2), (1, 2), (2, 1)]
 
 
 def test_a_backup_saves_what_other_callbacks_left(tmp_path):

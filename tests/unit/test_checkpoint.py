@@ -159,7 +159,7 @@ def test_foreign_files(tmp_path):
         load_checkpoint(path)
     with pytest.raises(ModelFormatError, match="is not a file"):
         load_checkpoint(tmp_path)
-    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
+    with pytest.raises(ModelFormatError, match="no such file"):
         load_checkpoint(tmp_path / "absent")
 
 

@@ -120,6 +120,21 @@ def test_gru(update: str, reset: str, after: bool, dtype: str) -> None:
         assert_close(got, want, TOLERANCE[dtype], f"{update} {reset} {after}")
 
 
+def test_gru_that_has_weights_already() -> None:
+    """The variables that a training run holds stay the same objects, with new values."""
+    x, arrays = random(B, T, I), gru_arrays(True)
+    layer = L.GRU(H, return_sequences=True, dtype="float64")
+    layer.build((None, T, I))
+    variables = list(layer.weights)
+    layer.load_convention(arrays, update_gate="new")
+    assert all(a is b for a, b in zip(layer.weights, variables, strict=True))
+    want = gru_by_the_book(x, *arrays, "new", "keep", True)
+    for got in run(layer, x):
+        assert_close(got, want, 1e-12)
+    with pytest.raises(ShapeError, match=r"kernel has shape \(5, 15\), it needs \(4, 15\)"):
+        layer.load_convention([random(5, 3 * H), *arrays[1:]])
+
+
 def gru_arrays(after: bool) -> list[Array]:
     return [random(I, 3 * H, seed=1), random(H, 3 * H, seed=2), random(*(2, 3 * H) if after else (3 * H,), seed=3)]
 

@@ -1,35 +1,10 @@
 /* Rows brought to zero mean and unit variance, then scaled. Means and variances are held in double precision. */
 #include "kernel.h"
+#include "moments.h"
 #include "vecmath.h"
 #include "walk.h"
 
-#define ACCUMULATORS 8
-
-/* Element i goes to accumulator i mod ACCUMULATORS. */
-#define DEFINE_MOMENTS(name, type, E, LANES)                                                                           \
-    static void name(const type *x, int64_t n, double epsilon, double *mean, double *inverse)                          \
-    {                                                                                                                  \
-        double sums[ACCUMULATORS] = {0}, squares[ACCUMULATORS] = {0}, total = 0;                                       \
-        int64_t i = 0;                                                                                                 \
-        for (; i + ACCUMULATORS <= n; i += ACCUMULATORS)                                                               \
-            for (int k = 0; k < ACCUMULATORS; k++)                                                                     \
-                sums[k] += x[i + k];                                                                                   \
-        for (int k = 0; i + k < n; k++)                                                                                \
-            sums[k] += x[i + k];                                                                                       \
-        for (int k = 0; k < ACCUMULATORS; k++)                                                                         \
-            total += sums[k];                                                                                          \
-        const double m = total / (double)n;                                                                            \
-        for (i = 0; i + ACCUMULATORS <= n; i += ACCUMULATORS)                                                          \
-            for (int k = 0; k < ACCUMULATORS; k++)                                                                     \
-                squares[k] += (x[i + k] - m) * (x[i + k] - m);                                                         \
-        for (int k = 0; i + k < n; k++)                                                                                \
-            squares[k] += (x[i + k] - m) * (x[i + k] - m);                                                             \
-        total = 0;                                                                                                     \
-        for (int k = 0; k < ACCUMULATORS; k++)                                                                         \
-            total += squares[k];                                                                                       \
-        *mean = m;                                                                                                     \
-        *inverse = 1 / sqrt(total / (double)n + epsilon);                                                              \
-    }                                                                                                                  \
+#define DEFINE_NORMS(name, type, E, LANES)                                                                             \
     static void layer_##name(const rn_call *call, int64_t rows, int64_t n)                                             \
     {                                                                                                                  \
         const type *x = call->in[0]->data, *scale = call->in[1]->data, *bias = call->in[2] ? call->in[2]->data : NULL; \
@@ -71,8 +46,8 @@ typedef vf32 vf32_vec;
 typedef vf64 vf64_vec;
 #define E32(name) vf32_##name
 #define E64(name) vf64_##name
-DEFINE_MOMENTS(moments_f32, float, E32, F32_LANES)
-DEFINE_MOMENTS(moments_f64, double, E64, F64_LANES)
+DEFINE_NORMS(moments_f32, float, E32, F32_LANES)
+DEFINE_NORMS(moments_f64, double, E64, F64_LANES)
 
 /* IN x, scale, bias (or absent), these as large as a row; floats: epsilon. OUT y, then means and inverse deviations
  * of the rows where asked for. float32 and float64. */
