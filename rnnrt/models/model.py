@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -227,6 +228,15 @@ class Model(Training, Structure, Weighted, Prediction, Running):
         if len(args) == 1 and isinstance(args[0], (list, tuple)) and len(self._input_names) > 1:
             args = tuple(args[0])
         return self._run_arrays(args, kwargs)
+
+    def _write_keras(self, path: str | os.PathLike[str], batch_size: int | None) -> None:
+        from rnnrt.formats.keras_export import write_keras
+
+        if self.network is None:
+            reason = f"model {self.name!r}: came without Keras layers, as a graph; save it as .onnx or .rnnrt"
+            raise UnsupportedModelError(str(path), [reason], task="saved")
+        made_by = self.metadata.get("keras_version", "3")
+        write_keras(path, self._ready(), made_by=made_by, batch_size=batch_size)
 
     @property
     def _holder(self) -> Weights:

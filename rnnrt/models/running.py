@@ -201,29 +201,61 @@ class Running:
         """The nodes that run for these input shapes, with their operations and whether a kernel runs them."""
         return describe(self._session, shapes)
 
-    def save(self, path: str | os.PathLike[str], sample: Mapping[str, Any] | None = None) -> None:
-        """Write a .rnnrt file: the graph, its weights, and recorded calls for `rnnrt verify`.
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        sample: Mapping[str, Any] | None = None,
+        *,
+        overwrite: bool = True,
+        batch_size: int | None = None,
+    ) -> None:
+        """Write the model with its weights as they are now, whole or not at all; the ending of the path says how.
 
         Parameters
         ----------
         path : path-like
-            Ends in .rnnrt.
+            .rnnrt: rnnrt's own container, with recorded calls for `rnnrt verify`. .onnx: for onnxruntime and others,
+            recurrent layers as single nodes. .keras: for Keras 3, with what only training reads.
         sample : mapping of str to array_like, optional
-            Inputs whose call is recorded; by default two calls with made-up inputs.
+            Inputs whose call a .rnnrt file records; by default two calls with made-up inputs.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+        batch_size : int, optional
+            The batch size that a .keras file declares, which stateful layers need.
 
         Raises
         ------
         ModelFormatError
-            The path ends in something other than .rnnrt.
+            The path ends in something else, or is taken and may not be overwritten.
+        UnsupportedModelError
+            The format cannot say what the model does; every reason is listed.
+        RnnrtError
+            onnx or h5py is needed and not installed.
         OSError
             The file cannot be written; what was there before is left as it was.
         """
-        if os.path.splitext(os.fspath(path))[1] != ".rnnrt":
-            raise ModelFormatError(f"{os.fspath(path)}: models are saved as .rnnrt; give a path that ends so")
-        calls = self._made_up() if sample is None else [{name: np.asarray(x) for name, x in sample.items()}]
-        names = [o.name for o in self.outputs]
-        vectors = [Vector(feeds, dict(zip(names, self.run(None, feeds), strict=True))) for feeds in calls]
-        write_container(path, self.graph, vectors)
+        file = os.fspath(path)
+        ending = os.path.splitext(file)[1]
+        if not overwrite and os.path.exists(file):
+            raise ModelFormatError(f"{file}: is there already; give overwrite=True to replace it")
+        if ending == ".rnnrt":
+            calls = self._made_up() if sample is None else [{name: np.asarray(x) for name, x in sample.items()}]
+            names = [o.name for o in self.outputs]
+            vectors = [Vector(feeds, dict(zip(names, self.run(None, feeds), strict=True))) for feeds in calls]
+            write_container(path, self.graph, vectors)
+        elif ending == ".onnx":
+            from rnnrt import __version__
+            from rnnrt.formats.onnx_export import write_onnx
+
+            write_onnx(path, self.graph, producer_version=__version__)
+        elif ending == ".keras":
+            self._write_keras(path, batch_size)
+        else:
+            raise ModelFormatError(f"{file}: models are saved as .rnnrt, .onnx or .keras; give a path that ends so")
+
+    def _write_keras(self, path: str | os.PathLike[str], batch_size: int | None) -> None:
+        """Write a .keras file."""
+        raise NotImplementedError(type(self).__name__)  # abstract
 
     def _made_up(self) -> list[dict[str, np.ndarray]]:
         """Inputs for recorded calls; none where nothing made up suits the network."""

@@ -104,10 +104,6 @@ class Structure:
         """Whether a layer carries states from batch to batch."""
         return self.network is not None and any(getattr(layer, "stateful", False) for layer in self.network.walk())
 
-    def reset_states(self) -> None:
-        """Let the next batch begin with zeros in all stateful layers."""
-        self._states.clear()
-
 
 def _face(layer: Layer) -> Any:
     """A layer, or the model of a network."""

@@ -280,6 +280,12 @@ class Training:
         trainer.test(*batch)
         return self._so_far(trainer, return_dict)
 
+    def reset_states(self) -> None:
+        """Let the next batch begin with zeros in all stateful layers."""
+        self._states.clear()  # type: ignore[attr-defined]
+        if self._trainer is not None:
+            self._trainer.reset_states()
+
     def reset_metrics(self) -> None:
         """Begin anew with the metrics that `train_on_batch` and `test_on_batch` give."""
         if self._trainer is not None:

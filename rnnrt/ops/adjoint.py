@@ -82,7 +82,7 @@ def unbroadcast(b: GradientContext, gradient: str, to: TensorSpec) -> str:
         A value of the shape and dtype of `to`; `gradient` itself where nothing was repeated.
     """
     have, want = b.spec(gradient).known_shape, to.known_shape
-    if math.prod(have) == math.prod(want) and math.prod(have):
+    if 0 < math.prod(have) == math.prod(want):
         return cast(b, reshape(b, gradient, want), to.dtype)
     lead = len(have) - len(want)
     axes = [i for i, d in enumerate(have) if i < lead or (want[i - lead] == 1 and d != 1)]
@@ -127,8 +127,6 @@ def constant_list(b: GradientContext, node: Node, index: int) -> list[int] | Non
         return None
     value = b.spec(name).value
     if value is None:
-        reason = (
-            f"{node.label()}: input {index} ({name!r}) is computed while the network runs, and has no gradient rule"
-        )
-        raise UnsupportedModelError("graph", [f"{reason}; make it a constant"])
+        what = f"input {index} ({name!r}) is computed at run time; only a constant can be trained through"
+        raise UnsupportedModelError("graph", [f"{node.label()}: {what}"])
     return [int(v) for v in np.ravel(value)]

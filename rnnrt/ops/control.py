@@ -38,9 +38,7 @@ class Control(Operator):
     @classmethod
     def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
         what = "make its condition a constant" if cls.name == "If" else "export the recurrence as LSTM, GRU or RNN"
-        reason = (
-            f"{node.label()}: rnnrt does not train through the bodies of {cls.name}; {what}, or freeze what is below"
-        )
+        reason = f"{node.label()}: its bodies cannot be trained through; {what}, or freeze what is below"
         raise UnsupportedModelError("graph", [reason])
 
 

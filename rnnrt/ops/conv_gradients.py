@@ -1,7 +1,7 @@
 """Backward rules of the convolutions.
 
-Each of the two is the gradient of the other with respect to its input, up to the padding; both share the operator that makes
-the gradient of the weights.
+Each of the two is the gradient of the other with respect to its input, up to the padding; both share the operator that
+makes the gradient of the weights.
 """
 
 from __future__ import annotations

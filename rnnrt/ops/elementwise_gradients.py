@@ -43,7 +43,7 @@ def _div(node: Node, g: str, b: GradientContext) -> list[str]:
 
 
 def _mod(node: Node, g: str, b: GradientContext) -> list[str]:
-    """X - n y with a whole number n that does not move."""
+    """The result is x - n y with a whole number n that does not move."""
     x, y = node.inputs
     dx = dy = ""
     if b.wanted(x):
@@ -55,7 +55,10 @@ def _mod(node: Node, g: str, b: GradientContext) -> list[str]:
 
 
 def _pow(node: Node, g: str, b: GradientContext) -> list[str]:
-    """Y x^(y-1), and x^y log x; an exponent of 0 makes a constant, also at x = 0, and log x counts as 0 up to there."""
+    """Slopes y x^(y-1) and x^y log x.
+
+    An exponent of 0 makes a constant, also at x = 0, and log x counts as 0 for all x up to 0.
+    """
     x, y = node.inputs
     dtype, value = b.spec(x).dtype, constant_value(b, y)
     dx = dy = ""

@@ -15,7 +15,7 @@ from rnnrt.ops.broadcast import normalise_axis, present, same_dtype, size_of
 
 
 def softmax_rule(node: Node, g: str, b: GradientContext, axis: int, log: bool) -> list[str]:
-    """Y (g - sum(g y)); of the logarithm g - exp(y) sum(g)."""
+    """Softmax: y (g - sum(g y)); its logarithm: g - exp(y) sum(g)."""
     y = node.outputs[0]
     if log:
         return [b.op("Sub", [g, b.op("Mul", [b.op("Exp", [y]), sum_over(b, g, [axis], keepdims=True)])])]
@@ -29,8 +29,10 @@ def batch_norm_rule(node: Node, g: str, b: GradientContext, epsilon: float) -> l
     dtype, rank = b.spec(x).dtype, len(b.spec(x).known_shape)
     scale, _, mean, variance = (cast(b, name, dtype) for name in parameters)
     found = [""] * 5
-    inverse = b.op("Reciprocal", [b.op("Sqrt", [b.op("Add", [variance, scalar(b, epsilon, x)])])])
-    factor = b.op("Mul", [scale, inverse])
+    inverse = ""
+    if any(b.wanted(name) for name in (x, parameters[0], *parameters[2:])):
+        inverse = b.op("Reciprocal", [b.op("Sqrt", [b.op("Add", [variance, scalar(b, epsilon, x)])])])
+    factor = b.op("Mul", [scale, inverse]) if b.wanted(x) or b.wanted(parameters[2]) else ""
     if b.wanted(x):
         found[0] = b.op("Mul", [g, per_channel(b, factor, rank)])
     total = channel_sum(b, g) if b.wanted(parameters[1]) or b.wanted(parameters[2]) else ""

@@ -108,12 +108,9 @@ class Pad(Operator):
         cls, node: Node, g: str, b: GradientContext, both: Sequence[tuple[int, int]]
     ) -> Sequence[str]:
         found = [""] * len(node.inputs)
-        if any(a or c for a, c in both):
-            inner = b.op("Pad", [g, int_list(b, [-a for a, _ in both] + [-c for _, c in both])])
-        else:
-            inner = g
         if b.wanted(node.inputs[0]):
-            found[0] = inner
+            back = [-a for a, _ in both] + [-c for _, c in both]
+            found[0] = b.op("Pad", [g, int_list(b, back)]) if any(back) else g
         if wants(b, name_at(node.inputs, 2)):
             # The filler has what is around: all but what is inside.
             shape = b.spec(g).known_shape

@@ -1,8 +1,8 @@
 """Random numbers that a counter names: dropout, noise, and nothing to remember between runs.
 
 Element i depends on (seed, counter, stream, i) alone, by Philox-4x32 with ten rounds (Salmon, Moraes, Dror and Shaw,
-"Parallel random numbers: as easy as 1, 2, 3", SC 2011). The generator is applied twice: (counter, stream) under the seed
-gives a key and half of a counter, under which the place of the element gives its bits. The kernel does the same.
+"Parallel random numbers: as easy as 1, 2, 3", SC 2011). The generator is applied twice: (counter, stream) under the
+seed gives a key and half of a counter, under which the place of the element gives its bits. The kernel does the same.
 """
 
 from __future__ import annotations
@@ -96,9 +96,8 @@ class RandomMask(Flat):
         _, _, dtype = cls._checked(node)
         state = present(node, inputs)
         if state.dtype != INT64 or (state.shape is not None and state.shape not in ((2,), (None,))):
-            raise ShapeError(
-                f"{node.label()}: input 0 is {state.dtype} of shape {state.shape}; give int64 of shape (2,)"
-            )
+            got = f"{state.dtype} of shape {state.shape}"
+            raise ShapeError(f"{node.label()}: input 0 is {got}; it takes (seed, counter), int64 of shape (2,)")
         target = tuple(cls.attr(node, "shape"))
         if given(inputs, 1) is not None:
             values, rank = constant_ints(inputs, 1), present(node, inputs, 1).shape
@@ -130,7 +129,7 @@ class RandomMask(Flat):
             radius = np.sqrt(-2 * np.log((words[:, ::2] + 0.5) * 2.0**-32))
             angle = words[:, 1::2] * (2 * np.pi * 2.0**-32)
             out = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
-        return [np.ascontiguousarray(out.ravel()[:count].reshape(target).astype(dtype))]
+        return [out.ravel()[:count].astype(dtype).reshape(target)]
 
     @classmethod
     def lower(

@@ -26,7 +26,7 @@ def share_ties(b: GradientContext, x: str, y: str, g: str, axes: Sequence[int]) 
 
 
 def _l2(b: GradientContext, x: str, y: str, g: str, axes: Sequence[int], n: int) -> str:
-    """X / |x|, and 0 for the vector 0."""
+    """The direction x / |x|, and 0 for the vector 0."""
     zero = b.op("Equal", [y, scalar(b, 0, y)])
     length = b.op("Where", [zero, scalar(b, 1, y), y])
     return b.op("Mul", [x, b.op("Div", [g, length])])
@@ -90,4 +90,5 @@ class ProductGradient(Operator):
         before, after = np.ones_like(rows), np.ones_like(rows)
         np.cumprod(rows[..., :-1], -1, out=before[..., 1:])
         after[..., :-1] = np.cumprod(rows[..., :0:-1], -1)[..., ::-1]
-        return [np.ascontiguousarray(np.moveaxis((before * after).reshape(moved.shape), last, axes) * g)]
+        others = np.moveaxis((before * after).reshape(moved.shape), last, axes)
+        return [np.asarray(others * g, order="C")]

@@ -270,6 +270,5 @@ class Transpose(Operator):
     @classmethod
     def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
         perm = cls.perm(node, len(b.spec(node.inputs[0]).known_shape))
-        return [
-            b.op("Transpose", [grads[0]], perm=tuple(perm.index(i) for i in range(len(perm)))) if perm else grads[0]
-        ]
+        back = tuple(perm.index(i) for i in range(len(perm)))
+        return [b.op("Transpose", [grads[0]], perm=back) if back else grads[0]]

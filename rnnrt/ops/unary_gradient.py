@@ -1,8 +1,8 @@
 """Derivatives of the functions of one argument, and the operator that applies them.
 
 Where the derivative is cheaper from the result than from the argument (sigmoid: y (1 - y)), the operator reads the
-result; `FROM_RESULT` says which. At a kink the derivative is that of the left side, except where Keras's backends agree on
-another: relu and abs have 0 at 0.
+result; `FROM_RESULT` says which. At a kink: Abs has 0; Relu, LeakyRelu and ThresholdedRelu have what holds to the left,
+Elu and its kin what holds to the right; HardSigmoid has 0.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ DERIVATIVES: dict[str, Callable[[Array, float, float], Array]] = {
     "Abs": lambda x, p, q: np.sign(x),
     "Relu": lambda y, p, q: np.where(y > 0, 1, 0),
 }
-"""Derivative by name, of the argument or the result and up to two parameters; the order is that of the kernel's cases."""
+"""Derivative by name, of the argument or the result and two parameters; the order is that of the kernel's cases."""
 
 FROM_RESULT = frozenset({"Sqrt", "Exp", "Sigmoid", "Tanh", "HardSigmoid", "Reciprocal", "Tan", "Relu"})
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from rnnrt.errors import RnnrtError, ShapeError, StateError
-from rnnrt.optimizers.blocks import Segment, check_segments, cut
+from rnnrt.optimizers.blocks import Block, Segment, check_segments, cut, gradient_scales
+from rnnrt.optimizers.options import Settings, state_faults
 from rnnrt.optimizers.schedules import LearningRateSchedule
 from rnnrt.registry import Configurable, auto_name
 
@@ -319,13 +320,7 @@ class Optimizer(Configurable):
             An array is missing, too many, or of another shape or dtype; nothing has changed then.
         """
         own = self.state()
-        wrong = [f"lacks {name}" for name in own if name not in state]
-        wrong += [f"has {name}, which {type(self).__name__} does not" for name in state if name not in own]
-        wrong += [
-            f"{name} is {np.asarray(state[name]).dtype} {np.shape(state[name])}, not {mine.dtype} {mine.shape}"
-            for name, mine in own.items()
-            if name in state and (np.shape(state[name]) != mine.shape or np.asarray(state[name]).dtype != mine.dtype)
-        ]
+        wrong = state_faults(own, state)
         if wrong:
             raise StateError(f"this is no state of {self.name}: it " + "; ".join(wrong))
         self._calls = int(state["iterations"])

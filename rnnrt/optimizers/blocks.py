@@ -51,8 +51,8 @@ def check_segments(parameters: np.ndarray, segments: Sequence[Segment]) -> None:
     for segment in segments:
         if not end <= segment.start <= segment.stop <= parameters.size:
             raise ShapeError(
-                f"the variable {segment.name!r} lies at [{segment.start}, {segment.stop}) of {parameters.size} elements; it "
-                f"must start at {end} or after, and end within them"
+                f"the variable {segment.name!r} lies at [{segment.start}, {segment.stop}) of {parameters.size} "
+                f"elements; it must start at {end} or after, and end within them"
             )
         end = segment.stop
 

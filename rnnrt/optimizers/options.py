@@ -1,9 +1,12 @@
-"""The arguments that every optimizer has beside its own."""
+"""The arguments that every optimizer has beside its own, and whether a saved state fits an optimizer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rnnrt.errors import RnnrtError
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
         name: str | None
 
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "state_faults"]
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,15 @@ class Settings:
         if self.use_ema and every and not (isinstance(every, int) and every >= 1):
             raise RnnrtError(f"{kind}: ema_overwrite_frequency must be an int of 1 or more; it is {every!r}")
         return self
+
+
+def state_faults(own: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> list[str]:
+    """What keeps a given state from taking the place of an optimizer's own, in words."""
+    faults = [f"lacks {name}" for name in own if name not in given]
+    for name, value in given.items():
+        array = np.asarray(value)
+        if name not in own:
+            faults.append(f"has {name}, which the optimizer does not")
+        elif array.shape != own[name].shape or array.dtype != own[name].dtype:
+            faults.append(f"holds {name} as {array.dtype} {array.shape}, not {own[name].dtype} {own[name].shape}")
+    return faults

@@ -210,7 +210,7 @@ class CosineDecayRestarts(LearningRateSchedule):
             left = 1 - done * (1 - self.t_mul)
             if left <= 0:
                 raise RnnrtError(
-                    f"CosineDecayRestarts: with t_mul={self.t_mul} the decays together end before step {float(step):g}; "
+                    f"CosineDecayRestarts: with t_mul={self.t_mul} the decays end before step {float(step):g}; "
                     f"use a t_mul of 1 or more"
                 )
             restarts = math.floor(math.log(left) / math.log(self.t_mul))

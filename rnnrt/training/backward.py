@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.ir import Graph, Node
+from rnnrt.ir import Graph, Node, outer_names
 from rnnrt.ops import TensorSpec, get_operator
 
 
@@ -65,7 +65,7 @@ class _Walk:
     def run(self, seeds: Mapping[str, str], wanted: list[str]) -> Backward:
         self.needed = set(wanted)
         for node in self.graph.nodes:
-            if any(name in self.needed for name in node.inputs):
+            if self._reads_needed(node):
                 self.needed.update(name for name in node.outputs if name)
         parts: dict[str, list[str]] = {}
         for value, gradient in seeds.items():
@@ -74,7 +74,7 @@ class _Walk:
         forward: list[Node] = []
         for node in reversed(self.graph.nodes):
             reached = any(parts.get(name) for name in node.outputs)
-            if not reached or not any(name in self.needed for name in node.inputs):
+            if not reached or not self._reads_needed(node):
                 forward.append(node)
                 continue
             node = self._with_workspace(node)
@@ -85,6 +85,11 @@ class _Walk:
                     parts.setdefault(name, []).append(gradient)
         gradients = {name: self._sum(parts[name]) for name in wanted if parts.get(name)}
         return Backward((*reversed(forward), *self.added), self.constants, gradients)
+
+    def _reads_needed(self, node: Node) -> bool:
+        bodies = [body for body in node.attrs.values() if isinstance(body, Graph)]
+        captured = [name for body in bodies for name in outer_names(body)]
+        return any(name in self.needed for name in (*node.inputs, *captured))
 
     def _with_workspace(self, node: Node) -> Node:
         operator = get_operator(node.op)

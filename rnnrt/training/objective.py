@@ -12,6 +12,7 @@ from rnnrt import metrics as metrics_module
 from rnnrt.errors import RnnrtError, ShapeError
 from rnnrt.losses import Loss
 from rnnrt.metrics import Metric
+from rnnrt.metrics.accuracy import AccuracyOfShapes, resolve_accuracy
 
 
 def per_output(what: str, given: Any, names: Sequence[str]) -> list[Any]:
@@ -72,8 +73,11 @@ class Objective:
         ]
         weights = per_output("loss_weights", loss_weights, self.outputs)
         self.weights = [1.0 if w is None else float(w) for w in weights]
-        self.metrics = [_metrics(m) for m in self._by_output("metrics", metrics)]
-        self.weighted = [_metrics(m) for m in self._by_output("weighted_metrics", weighted_metrics)]
+        known = shapes or [((), ())] * len(self.outputs)
+        self.metrics, self.weighted = (
+            [_metrics(m, *pair) for m, pair in zip(self._by_output(what, given), known, strict=True)]
+            for what, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics))
+        )
         self.total = metrics_module.Mean(name="loss")
         self.last = 0.0
         self.parts = [metrics_module.Mean(name=f"{name}_loss") for name in self.outputs] if len(outputs) > 1 else []
@@ -179,11 +183,15 @@ class Objective:
         return [[*plain, *weighted] for plain, weighted in zip(self.metrics, self.weighted, strict=True)]
 
 
-def _metrics(given: Any) -> list[Metric]:
+def _metrics(given: Any, target: Sequence[Any], prediction: Sequence[Any]) -> list[Metric]:
     if given is None:
         return []
     items = given if isinstance(given, (list, tuple)) else [given]
-    return [metrics_module.resolve(item) for item in items if item is not None]
+    found = [metrics_module.resolve(item) for item in items if item is not None]
+    return [
+        resolve_accuracy(None, target, prediction, m.name) if isinstance(m, AccuracyOfShapes) and prediction else m
+        for m in found
+    ]
 
 
 def _update(metric: Metric, y_true: Any, y_pred: np.ndarray, weight: Any, mask: np.ndarray | None) -> None:

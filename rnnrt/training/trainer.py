@@ -292,7 +292,7 @@ class Trainer:
         arrays["random"] = self.random.copy()
         metrics, meta = self.objective.state()
         arrays.update(metrics)
-        return arrays, {"paths": [v.path for v in self._all_variables()], "metrics": meta}
+        return arrays, {"shapes": [list(v.shape) for v in self._all_variables()], "metrics": meta}
 
     def load_state(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
         """Go on where `state` was taken.
@@ -303,9 +303,9 @@ class Trainer:
             It belongs to another model.
         """
         variables = self._all_variables()
-        if list(meta["paths"]) != [v.path for v in variables]:
+        if list(meta["shapes"]) != [list(v.shape) for v in variables]:
             raise StateError(
-                "the checkpoint holds the variables of another model; make the model as it was, or delete it"
+                "the checkpoint holds weights of other shapes; make the model as it was, or delete the checkpoint"
             )
         for k, variable in enumerate(variables):
             variable.assign(arrays[f"variable/{k}"])

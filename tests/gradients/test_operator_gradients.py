@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.gradients.support import check_gradients
+from rnnrt.ops import TensorSpec
+from rnnrt.ops.evaluate import evaluate
+from rnnrt.passes import specialise
+from rnnrt.training.backward import differentiate
+from tests.gradients.support import check_gradients, joint_graph
 from tests.support import ISAS, one_node
 
 RNG = np.random.default_rng(17)
@@ -241,8 +245,6 @@ def test_reductions_at_special_points() -> None:
         constant=(1,),
     )
     # A length has no gradient at zero, and what is chosen there is zero and not NaN.
-    from tests.gradients.support import evaluate, joint_graph
-
     for op, x, want in (("ReduceL2", np.zeros(3), np.zeros(3)), ("ReduceMax", np.array([1.0, 2, 2]), [0, 0.5, 0.5])):
         graph, feeds = one_node(op, [x])
         joint = joint_graph(graph, feeds, ["x0"], ["y0"], np.float64)
@@ -264,28 +266,19 @@ def test_changes_of_shape(data: st.DataObject) -> None:
     check("Transpose", [np.array(1.5)], [0])
 
 
-@CASES
+@FEW
 @given(shape=SHAPES)
 def test_casts(shape: tuple[int, ...]) -> None:
-    check("CastLike", [real(shape), real(())], [0])
-    check("CastLike", [RNG.integers(-3, 3, shape), real(())], [0] if False else [1])
+    check("CastLike", [real(shape), real(())], [0, 1])
 
 
-def test_cast_between_floats() -> None:
-    from tests.gradients.support import evaluate, joint_graph
-
-    x = real((3, 4)).astype(np.float32)
-    graph, feeds = one_node("Cast", [x], to=11)
-    from rnnrt.ops import TensorSpec
-    from rnnrt.passes import specialise
-    from rnnrt.training.backward import differentiate
-
-    _, specs = specialise(graph, {"x0": TensorSpec(x.dtype, x.shape)})
-    back = differentiate(graph, specs, {"y0": "g"}, ["x0"])
-    assert specs["y0"].dtype == np.float64
-    last = back.nodes[-1]
-    assert (last.op, last.inputs, last.attrs) == ("Cast", ("g",), {"to": 1})
-    assert joint_graph and evaluate and feeds
+@pytest.mark.parametrize("number", [1, 11])
+def test_cast_between_floats(number: int) -> None:
+    x = real((3, 4)).astype(np.float64 if number == 1 else np.float32)
+    graph, _ = one_node("Cast", [x], to=number)
+    graph, specs = specialise(graph, {"x0": TensorSpec(x.dtype, x.shape)})
+    last = differentiate(graph, specs, {"y0": "g"}, ["x0"]).nodes[-1]
+    assert (last.op, last.inputs, last.attrs) == ("Cast", ("g",), {"to": 12 - number})
 
 
 @CASES
