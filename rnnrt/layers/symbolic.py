@@ -160,6 +160,16 @@ def tensors_in(value: Any) -> list[KerasTensor]:
     return [value] if isinstance(value, KerasTensor) else []
 
 
+def resolved(value: Any) -> Any:
+    """A nested structure with symbolic tensors in the place of descriptions of a model's inputs and outputs."""
+    if type(value) in (list, tuple):
+        return type(value)(resolved(v) for v in value)
+    if type(value) is dict:
+        return {k: resolved(v) for k, v in value.items()}
+    make = getattr(value, "make_symbol", None)
+    return value if make is None else make()
+
+
 def replaced(value: Any, put: Callable[[KerasTensor], Any]) -> Any:
     """A nested structure with something else in the place of each symbolic tensor."""
     if isinstance(value, KerasTensor):
@@ -181,6 +191,7 @@ def call_layer(layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     RnnrtError
         The arguments are neither; or arrays, and nothing that runs them has been imported.
     """
+    args, kwargs = resolved(args), resolved(dict(kwargs))
     if tensors_in((args, kwargs)):
         return _record(layer, args, kwargs)
     if not args and not kwargs:

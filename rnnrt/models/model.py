@@ -14,7 +14,7 @@ from rnnrt.ir import Graph
 from rnnrt.layers import Network
 from rnnrt.layers.called import Called, shapes_of
 from rnnrt.layers.graphs import StateSlot, TrainingGraph, inference_graph, training_graph
-from rnnrt.layers.symbolic import tensors_in
+from rnnrt.layers.symbolic import resolved, tensors_in
 from rnnrt.layers.trace import network_between
 from rnnrt.layers.variable import Changes, Variable
 from rnnrt.layers.weights import Weights
@@ -73,18 +73,17 @@ class Model(Training, Structure, Weighted, Prediction, Running):
         *,
         threads: int | None = None,
     ) -> None:
-        network: Network | None = None
         if isinstance(inputs, Graph):
             raise RnnrtError("a model of a graph is made by Model.from_graph(graph)")
         if inputs is None and outputs is None and type(self).call is not Model.call:
-            kind = type(self).__name__
             self._begin(None, None, threads)
-            self.network = Called(self, frozenset(vars(self)), name=name or auto_name(kind), trainable=trainable)
+            name = name or auto_name(type(self).__name__)
+            self.network = Called(self, frozenset(vars(self)), name=name, trainable=trainable)
             self.network.face = self
             return
         if inputs is None or outputs is None:
             raise RnnrtError("a model needs inputs=... and outputs=..., symbolic tensors as Input and layers give them")
-        given, results = tensors_in(_in_order(inputs)), tensors_in(_in_order(outputs))
+        given, results = (tensors_in(resolved(_in_order(value))) for value in (inputs, outputs))
         if not given or not results:
             kinds = f"{type(inputs).__name__} and {type(outputs).__name__}"
             raise RnnrtError(f"inputs and outputs must be symbolic tensors, as Input and layers give them; got {kinds}")
@@ -94,14 +93,7 @@ class Model(Training, Structure, Weighted, Prediction, Running):
         self._begin(network, None, threads)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """What a model of a class of its own computes, said by calls of its layers.
-
-        Parameters
-        ----------
-        inputs : symbolic tensor, or a list or dict of them
-        training : bool
-            Whether the graph is for training; may be left out of the method's parameters.
-        """
+        """What a model of a class of its own computes of symbolic tensors; `training` need not be a parameter."""
         raise RnnrtError(f"model {self.name!r}: is made of inputs and outputs; call the model itself")
 
     def _see(self, args: Sequence[Any]) -> None:
@@ -209,11 +201,12 @@ class Model(Training, Structure, Weighted, Prediction, Running):
         return [] if holder is None else holder.weights
 
     def mark_changed(self) -> None:
-        """Tell the model that its structure or its weights' memory were changed behind its back."""
+        """Tell the model that its structure or its weights' memory has changed behind its back."""
         self._now, self._carrying = None, None
         Changes.count += 1
 
     def _other_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        args, kwargs = resolved(args), resolved(kwargs)
         if tensors_in((args, kwargs)):
             if self.network is None:
                 raise UnsupportedModelError(self.name, [f"model {self.name!r}: came without layers; call it on arrays"])

@@ -91,7 +91,8 @@ def test_a_model_learns_its_input_from_the_first_call() -> None:
 
 def test_weights_that_change_change_the_answer() -> None:
     model = Sequential([rnnrt.Input((6, 3)), L.LSTM(4), L.Dense(2, use_bias=False)])
-    twin = Model(model.input, model.get_layer("lstm").output)
+    twin = Model(model.inputs, model.get_layer("lstm").output)
+    assert [info.shape for info in model.inputs] == [(None, 6, 3)]
     first, state = model(X), twin(X)
     kernel = model.layers[1].weights[0]
     kernel.assign(2 * kernel.numpy())
@@ -309,7 +310,9 @@ def test_a_file_can_be_trained_on(tmp_path: Path) -> None:
     feeds.update({key: v.value for key, v in training.variables.items()})
     for k, y in enumerate(evaluate(training.graph, feeds)[: len(training.outputs)]):
         np.testing.assert_allclose(y, case[f"y{k}"], atol=2e-5)
-    base = Model(model.input, model.layers[-1].output)
+    base = Model(inputs=model.inputs, outputs=L.Activation("tanh")(model.outputs[0]))
+    feeds = [case[f"x{k}"] for k in range(len(training.data))]
+    np.testing.assert_allclose(base(*feeds), np.tanh(case["y0"]), atol=2e-5)
     assert base.layers[1].name == model.layers[1].name
     assert clone_model(model).count_params() == model.count_params()
 
