@@ -80,7 +80,11 @@ class Prediction:
         results = self._run_batch(self._arrays_of(x))
         return results[0] if len(results) == 1 else results
 
+    def _see(self, args: Sequence[Any]) -> None:
+        """What there is to learn from the first arrays."""
+
     def _arrays_of(self, x: Any) -> list[np.ndarray]:
+        self._see((x,))
         names = self._input_names
         if isinstance(x, Mapping):
             missing, unknown = [n for n in names if n not in x], [n for n in x if n not in names]
