@@ -173,8 +173,10 @@ class Training(Compiled):
         size = np.shape(first)[0] if np.ndim(first) else 0
         if not size:
             raise ShapeError("the batch is empty; give at least one row")
+        # Looking names up means to build the graph that runs, whose weights an update has just made stale.
+        names = self._data_names(x) if any(isinstance(part, Mapping) for part in (x, y, sample_weight)) else {}
         batches = make_batches(
-            x, y, sample_weight, size, class_weight=class_weight, sparse_targets=self._sparse(), **self._data_names(x)
+            x, y, sample_weight, size, class_weight=class_weight, sparse_targets=self._sparse(), **names
         )
         batch = next(iter(batches))
         return self._trainer_for(batch[0], batch[1]), batch
