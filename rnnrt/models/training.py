@@ -292,6 +292,10 @@ class Training:
             self._trainer.objective.reset()
 
     def _one_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple[Trainer, Any]:
+        batch = self._rows_at_once(x, y, sample_weight, class_weight)
+        return self._trainer_for(batch[0], batch[1]), batch
+
+    def _rows_at_once(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
         self._settings()
         first = next(iter(x.values() if isinstance(x, Mapping) else x)) if isinstance(x, (list, tuple, Mapping)) else x
         size = np.shape(first)[0] if np.ndim(first) else 0
@@ -300,8 +304,7 @@ class Training:
         batches = make_batches(
             x, y, sample_weight, size, class_weight=class_weight, sparse_targets=self._sparse(), **self._data_names(x)
         )
-        batch = next(iter(batches))
-        return self._trainer_for(batch[0], batch[1]), batch
+        return next(iter(batches))
 
     def _so_far(self, trainer: Trainer, return_dict: bool) -> Any:
         logs = trainer.objective.result()
@@ -329,7 +332,10 @@ class Training:
         return make_batches(data, None, None, None, steps, **names)
 
     def gradient_report(self, x: Any, y: Any, sample_weight: Any = None) -> GradientReport:
-        """How gradients fare on their way back through time, on one batch; nothing is updated.
+        """How gradients fare on their way back through time, on one batch.
+
+        Nothing is updated, and training goes on as if there had been no report; dropout has the masks of its next step.
+        Layers with states begin with zeros.
 
         Parameters
         ----------
@@ -339,11 +345,30 @@ class Training:
         Returns
         -------
         GradientReport
+            Print it, or see its `layers`, `variables` and `plot(path)`.
+
+        Raises
+        ------
+        StateError
+            The model is not compiled.
+        ShapeError, RnnrtError
+            Data does not fit the model.
         """
         from rnnrt.training.gradients import make_report
 
-        trainer, batch = self._one_batch(x, y, sample_weight, None)
-        return make_report(trainer, *batch)
+        batch = self._rows_at_once(x, y, sample_weight, None)
+        if not self.built:  # type: ignore[attr-defined]
+            self._build_for(batch[0])
+        # A trainer that is made for this alone would have drawn its seed earlier than fit does.
+        trainer, drawn = self._trainer, random_module.state()
+        try:
+            # One that fit runs just now holds the weights, whatever it carries from piece to piece.
+            carry_all = trainer is not None and trainer.carries_all
+            return make_report(self._trainer_for(batch[0], batch[1], carry_all), *batch)
+        finally:
+            if trainer is None:
+                self._trainer = None
+                random_module.restore(drawn)
 
     def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """All that a training needs to go on as if it had never stopped: arrays, and what JSON can say."""
