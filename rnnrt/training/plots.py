@@ -200,12 +200,20 @@ def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def _figure(width: float, height: float) -> Any:
+def check_drawing() -> None:
+    """Raise `RnnrtError` where matplotlib is not installed."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise RnnrtError('drawing needs matplotlib: pip install "rnnrt[bench]"') from None
+
+
+def _figure(width: float, height: float) -> Any:
+    check_drawing()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
