@@ -37,6 +37,15 @@ def reset_names() -> None:
     _name_counts.clear()
 
 
+def _plain(value: Any) -> Any:
+    """An argument in a configuration without the dictionaries by which Keras writes arrays and tuples."""
+    if not isinstance(value, Mapping):
+        return value
+    if value.get("class_name") in ("__tensor__", "__numpy__"):
+        return value["config"]["value"]
+    return tuple(map(_plain, value["items"])) if value.get("class_name") == "__tuple__" else value
+
+
 class Configurable:
     """An object that a dictionary of its constructor's arguments describes."""
 
@@ -158,12 +167,14 @@ class Registry:
         if unknown:
             raise RnnrtError(f"a dictionary for rnnrt.{self.kind} has entries that mean nothing: {sorted(unknown)}")
         name, arguments = config["class_name"], config.get("config")
+        if isinstance(arguments, Mapping):
+            arguments = {key: _plain(value) for key, value in arguments.items()}
         if name == "function":
             return self.find(str(arguments), custom_objects)
         found = self.find(name, custom_objects)
         if not inspect.isclass(found):
             return found
-        return found.from_config(dict(arguments or {})) if hasattr(found, "from_config") else found(**(arguments or {}))
+        return found.from_config(arguments or {}) if hasattr(found, "from_config") else found(**(arguments or {}))
 
     def get(self, identifier: Any) -> Any:
         """An object from a name, a dictionary, a class, a function, or such an object itself; None stays None.

@@ -5,6 +5,7 @@ Needs Keras 3 and PyTorch: ``python tools/make_training_fixtures.py``. Everythin
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -123,6 +124,37 @@ def table_values(asked: tuple[str, dict[str, Any], str]) -> np.ndarray:
     return np.concatenate(results)
 
 
+def configurations() -> dict[str, dict[str, Any]]:
+    """What Keras writes into a file for some objects of each kind."""
+    made_by_keras = {
+        "optimizers": [
+            keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(0.1, 15, alpha=0.05), clipnorm=1.0),
+            *(getattr(keras.optimizers, name)() for name in ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam")),
+            *(getattr(keras.optimizers, name)() for name in ("Adamax", "Nadam")),
+        ],
+        "losses": [getattr(keras.losses, name)(**arguments) for name, arguments, _ in cases.LOSSES.values()]
+        + [keras.losses.CTC(), keras.losses.mean_squared_error],
+        "metrics": [getattr(keras.metrics, name)(**arguments) for name, arguments, _ in cases.METRICS.values()]
+        + [getattr(keras.metrics, name)(**arguments) for name, arguments, _ in cases.TABLES.values()]
+        + [keras.metrics.Mean(), keras.metrics.MeanMetricWrapper(keras.metrics.mean_squared_error)],
+        "initializers": [
+            *(getattr(keras.initializers, name)() for name in ("Zeros", "Ones", "Constant", "Identity", "Orthogonal")),
+            *(getattr(keras.initializers, name)() for name in ("GlorotUniform", "HeNormal", "LecunNormal")),
+            *(getattr(keras.initializers, name)() for name in ("RandomNormal", "RandomUniform", "TruncatedNormal")),
+            keras.initializers.VarianceScaling(2.0, seed=3, input_axes=(0, 1), output_axes=(2,)),
+        ],
+        "regularizers": [made(keras.regularizers, case) for case in cases.REGULARIZERS.values()],
+        "constraints": [made(keras.constraints, case) for case in cases.CONSTRAINTS.values()],
+    }
+    found = {}
+    for kind, things in made_by_keras.items():
+        for thing in things:
+            saved = getattr(keras, kind).serialize(thing)
+            label = f"{kind}/{saved['class_name']}/{len(found)}"
+            found[label] = json.loads(json.dumps(saved))
+    return found
+
+
 def main() -> None:
     """Write the file."""
     out: dict[str, np.ndarray] = {}
@@ -148,10 +180,20 @@ def main() -> None:
         out[f"constraint/{name}"] = array(made(keras.constraints, case)(torch.tensor(cases.weight())))
     labels, logits = cases.ctc_inputs()
     tensor = torch.tensor(logits, requires_grad=True)
-    values = keras.losses.CTC(reduction=None)(labels, tensor)
+    out["ctc/keras"] = array(keras.losses.CTC(reduction=None)(labels, tensor).detach())
+    # Keras computes in float32 here.
+    values = torch.nn.functional.ctc_loss(
+        torch.log_softmax(tensor, -1).transpose(0, 1),
+        torch.tensor(labels),
+        torch.full((len(labels),), logits.shape[1]),
+        torch.tensor((labels != 0).sum(-1)),
+        reduction="none",
+    )
     values.sum().backward()
     out["ctc/values"], out["ctc/gradient"] = array(values.detach()), tensor.grad.numpy()
-    path = ROOT / "tests" / "data" / "training" / "keras_reference.npz"
+    folder = ROOT / "tests" / "data" / "training"
+    (folder / "keras_configurations.json").write_text(json.dumps(configurations(), indent=1) + "\n")
+    path = folder / "keras_reference.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **out)
     print(f"{path.relative_to(ROOT)}: {len(out)} arrays, {path.stat().st_size / 1024:.0f} KiB")

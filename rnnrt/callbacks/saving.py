@@ -15,7 +15,7 @@ from rnnrt.callbacks.base import Callback, Logs, say
 from rnnrt.callbacks.loggers import History
 from rnnrt.callbacks.monitor import MonitorCallback
 from rnnrt.errors import ModelFormatError, RnnrtError
-from rnnrt.training.checkpoint import load_checkpoint, save_checkpoint
+from rnnrt.formats.checkpoint import load_checkpoint, save_checkpoint
 
 
 class _Every:

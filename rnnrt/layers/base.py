@@ -16,9 +16,9 @@ import numpy as np
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.layers import serial
 from rnnrt.layers.builder import Extent, GraphBuilder, Tensor, TensorShape, product
-from rnnrt.layers.names import snake_case, unique_name
 from rnnrt.layers.symbolic import History, built_in, call_layer, current_builder
 from rnnrt.layers.weights import Weights
+from rnnrt.registry import auto_name, snake_case
 
 __all__ = ["Extent", "GraphBuilder", "Layer", "Tensor", "TensorShape", "product", "snake_case"]
 
@@ -88,7 +88,7 @@ class Layer(Weights, History):
         **options: Any,
     ) -> None:
         Weights.__init__(self, trainable)
-        self.name = str(name) if name is not None else unique_name(snake_case(type(self).__name__))
+        self.name = str(name) if name is not None else auto_name(type(self).__name__)
         self.dtype = self._checked_dtype(dtype)
         reasons = [
             f"{self.label()}: argument {key}={value!r} is not known to rnnrt; leave it out"
@@ -146,20 +146,18 @@ class Layer(Weights, History):
             for layer in child if isinstance(child, list) else [child]:
                 yield from layer.walk()
 
+    def given(self) -> dict[str, Any]:
+        """The arguments that make an equal layer, as they are."""
+        own = [key for cls in type(self).__mro__ for key in vars(cls).get("arguments", ())]
+        values = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype.name}
+        values.update({key: getattr(self, key) for key in own})
+        if self.activity_regularizer is not None:
+            values["activity_regularizer"] = self.activity_regularizer
+        return values
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, in plain types that JSON takes."""
-        own = [key for cls in type(self).__mro__ for key in vars(cls).get("arguments", ())]
-        values = {key: serial.plain(getattr(self, key), key) for key in own}
-        regularizer = {}
-        if self.activity_regularizer is not None:
-            regularizer["activity_regularizer"] = serial.plain(self.activity_regularizer, "activity_regularizer")
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": self.dtype.name,
-            **values,
-            **regularizer,
-        }
+        return {key: serial.plain(value, key) for key, value in self.given().items()}
 
     def as_spec(self) -> dict[str, Any]:
         """Keras 3's form of the layer: its class and its configuration."""

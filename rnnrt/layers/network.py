@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt.errors import ModelFormatError
+from rnnrt.errors import ModelFormatError, RnnrtError
 from rnnrt.layers import serial
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor, TensorShape
 from rnnrt.layers.inputs import InputLayer
-from rnnrt.layers.names import unique_name
 from rnnrt.layers.symbolic import KerasTensor, within
+from rnnrt.registry import auto_name
 
 
 @dataclass(frozen=True)
@@ -133,13 +133,13 @@ class Network(Layer):
         self.create()
 
     def get_config(self) -> dict[str, Any]:
-        from rnnrt.layers.network_config import functional_config
-
-        return functional_config(self)
+        config: dict[str, Any] = self.as_spec()["config"]
+        return config
 
     def as_spec(self) -> dict[str, Any]:
-        module = "keras" if self.sequential else "keras.src.models.functional"
-        return serial.spec_of("Sequential" if self.sequential else "Functional", module, self.get_config())
+        if not serial.MODEL_WRITERS:
+            raise RnnrtError(f"model {self.name!r}: import rnnrt.models, which knows Keras's form of models")
+        return dict(serial.MODEL_WRITERS[-1](self))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
@@ -215,11 +215,6 @@ class Chain(Network):
     def outputs(self) -> tuple[Ref, ...]:
         return (Ref(self.layers[-1].name if self.layers else self.inputs[0].name),)
 
-    def get_config(self) -> dict[str, Any]:
-        from rnnrt.layers.network_config import sequential_config
-
-        return sequential_config(self)
-
     def build(self, input_shape: Any = None) -> None:
         if input_shape is not None:
             self.expect(tuple(input_shape), np.dtype(np.int32 if self._starts_with_integers() else np.float32))
@@ -234,7 +229,7 @@ class Chain(Network):
 
     def expect(self, shape: TensorShape, dtype: np.dtype, name: str | None = None) -> None:
         """Set the input, the batch first."""
-        self.inputs = (InputSpec(name or unique_name("input_layer"), (None, *shape[1:]), dtype),)
+        self.inputs = (InputSpec(name or auto_name("InputLayer"), (None, *shape[1:]), dtype),)
 
     def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = inputs[0] if isinstance(inputs, (list, tuple)) and len(inputs) == 1 else inputs

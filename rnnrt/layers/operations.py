@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from rnnrt.errors import RnnrtError
-from rnnrt.layers import activations, serial, shape_operations
+from rnnrt.layers import activations, shape_operations
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor, TensorShape
-from rnnrt.layers.names import snake_case, unique_name
 from rnnrt.layers.shape_operations import common_dtype
+from rnnrt.registry import auto_name
 
 BOOL = np.dtype(bool)
 
@@ -20,14 +20,11 @@ class Operation(Layer):
     """One function of keras.ops by its class name, with the options it was made with."""
 
     def __init__(self, kind: str, options: Mapping[str, Any], name: str | None = None, **rest: Any) -> None:
-        super().__init__(name=name or unique_name(snake_case(kind)), **rest)
+        super().__init__(name=name or auto_name(kind), **rest)
         self.kind, self.made_with = kind, dict(options)
 
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, **{key: serial.plain(value) for key, value in self.made_with.items()}}
-
-    def as_spec(self) -> dict[str, Any]:
-        return serial.spec_of(self.kind, "keras.src.ops.numpy", self.get_config())
+    def given(self) -> dict[str, Any]:
+        return {"name": self.name, **self.made_with}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:

@@ -13,6 +13,9 @@ CLASSES: dict[str, type] = {}
 MODEL_READERS: list[Callable[[Mapping[str, Any]], Any]] = []
 """What makes a layer of a model's configuration; `rnnrt.models` puts it here."""
 
+MODEL_WRITERS: list[Callable[[Any], Mapping[str, Any]]] = []
+"""What gives Keras's form of a network; `rnnrt.models` puts it here."""
+
 _MODELS = ("Functional", "Model", "Sequential")
 
 

@@ -141,8 +141,11 @@ class Weights:
         trainable = self._trainable and name in self.weight_names()
         if array.dtype.kind == "f":
             array = array.astype(self.dtype, copy=False)
-        path = self._own[name].path if name in self._own else ""
-        self._own[name] = Variable(array, name, trainable, path, self)
+        if name in self._own and self._own[name].shape == array.shape:
+            self._own[name].assign(array)
+        else:
+            path = self._own[name].path if name in self._own else ""
+            self._own[name] = Variable(array, name, trainable, path, self)
 
     def variable(self, name: str, shape: TensorShape, create: bool = False) -> Variable:
         """One of the layer's own weights, checked: `shape` is what configuration and inputs ask for, None for any.

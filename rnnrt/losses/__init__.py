@@ -113,9 +113,22 @@ class LossFunctionWrapper(Loss):
     ) -> None:
         super().__init__(name or getattr(fn, "__name__", None), reduction, dtype)
         self.fn, self.arguments = fn, arguments
+        self._twin = LOSS_OF[fn](**arguments) if fn in LOSS_OF else None
 
     def call(self, y_true: Any, y_pred: Any) -> np.ndarray:
         return np.asarray(self.fn(y_true, y_pred, **self.arguments))
+
+    def call_and_gradient(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
+        return self._twin.call_and_gradient(y_true, y_pred) if self._twin else super().call_and_gradient(y_true, y_pred)
+
+    def gradient(self, y_true: Any, y_pred: Any) -> np.ndarray:
+        return self._twin.gradient(y_true, y_pred) if self._twin else super().gradient(y_true, y_pred)
+
+    def label_mask(self, y_true: Any, y_pred: Any) -> np.ndarray | None:
+        return self._twin.label_mask(y_true, y_pred) if self._twin else None
+
+    def spread(self, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        return self._twin.spread(weights, gradient) if self._twin else super().spread(weights, gradient)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"fn": serialize(self.fn)} | self.arguments

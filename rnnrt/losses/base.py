@@ -136,12 +136,12 @@ class Loss(Configurable):
         values, gradient = self.call_and_gradient(y_true, work)
         weights, divisor = self._weights(values, y_true, work, sample_weight, mask)
         value = float(divide_no_nan(np.sum(values * weights), divisor))
-        scale = self._spread(divide_no_nan(weights, divisor), gradient)
+        scale = self.spread(divide_no_nan(weights, divisor), gradient)
         result = (gradient * scale.astype(gradient.dtype)).reshape(y_pred.shape)
         dtype = y_pred.dtype if y_pred.dtype.kind == "f" else work.dtype
         return value, np.ascontiguousarray(result, dtype)
 
-    def _spread(self, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    def spread(self, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Weights of losses, with the axes that the gradient has and they have not."""
         return weights.reshape(weights.shape + (1,) * (gradient.ndim - weights.ndim))
 
@@ -196,7 +196,7 @@ class BuiltinLoss(Loss):
         assert gradient is not None
         return values, gradient
 
-    def _spread(self, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    def spread(self, weights: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         if gradient.ndim == weights.ndim + 1:
             return np.expand_dims(weights, self.axis)
-        return super()._spread(weights, gradient)
+        return super().spread(weights, gradient)

@@ -166,6 +166,7 @@ _REGISTRY = Registry(
     ),
     {
         "AccuracyOfShapes": AccuracyOfShapes,
+        "MeanMetricWrapper": MeanMetricWrapper,
         "acc": AccuracyOfShapes,
         "accuracy": AccuracyOfShapes,
         "bce": BinaryCrossentropy,
@@ -189,6 +190,10 @@ def serialize(metric: Any) -> dict[str, Any]:
 
 def deserialize(config: str | Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The metric that a name or a dictionary describes."""
+    if isinstance(config, Mapping) and config.get("class_name") == "function":
+        # In snake case most names mean a class, but here a function is asked for.
+        name = config.get("config")
+        custom_objects = {str(name): globals()[str(name)]} if name in __all__ else custom_objects
     return _REGISTRY.deserialize(config, custom_objects)
 
 

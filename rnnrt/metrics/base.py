@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,9 @@ from rnnrt.errors import ShapeError
 from rnnrt.losses.reduction import apply_mask, squeeze_or_expand_to_same_rank
 from rnnrt.numerics import divide_no_nan
 from rnnrt.registry import Configurable, auto_name
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
 
@@ -160,3 +163,12 @@ class MeanMetricWrapper(_Average):
         from rnnrt.metrics import serialize
 
         return super().get_config() | {"fn": serialize(self.fn)} | self.arguments
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make an object from what `get_config` gave; a function in it must be one of this module."""
+        from rnnrt.metrics import deserialize
+
+        if "fn" not in config:
+            return super().from_config(config)
+        return cls(**(dict(config) | {"fn": deserialize(config["fn"])}))

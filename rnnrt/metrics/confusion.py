@@ -116,7 +116,7 @@ class ConfusionMetric(Metric):
         return result
 
     def _one_or_all(self, values: np.ndarray) -> Any:
-        return float(values[0]) if values.size == 1 else values
+        return float(values[0]) if values.size == 1 else values.copy()
 
 
 class _AtThresholds(ConfusionMetric):

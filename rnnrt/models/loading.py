@@ -11,9 +11,10 @@ from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, UnsupportedMo
 from rnnrt.formats import read_any
 from rnnrt.formats.keras_arguments import Context
 from rnnrt.formats.keras_config import network_of
+from rnnrt.formats.keras_export_config import Serializer
 from rnnrt.formats.keras_import import is_legacy
 from rnnrt.layers import Network
-from rnnrt.layers.serial import MODEL_READERS
+from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
@@ -103,5 +104,14 @@ def _network(spec: Mapping[str, Any]) -> Network:
     return network_of(spec, Context("configuration", legacy=False, is_file=False))
 
 
+def _written(network: Network) -> Mapping[str, Any]:
+    serializer = Serializer()
+    spec = serializer.network(network)
+    if serializer.reasons:
+        raise UnsupportedModelError(network.name, serializer.reasons, "written in Keras's form")
+    return spec
+
+
 MODEL_READERS.append(_network)
+MODEL_WRITERS.append(_written)
 RUNNERS.append(run_layer)

@@ -13,7 +13,6 @@ from rnnrt.errors import RnnrtError, UnsupportedModelError
 from rnnrt.ir import Graph
 from rnnrt.layers import Network
 from rnnrt.layers.graphs import StateSlot, TrainingGraph, inference_graph, training_graph
-from rnnrt.layers.names import unique_name
 from rnnrt.layers.symbolic import current_builder, tensors_in
 from rnnrt.layers.trace import network_between
 from rnnrt.layers.variable import Changes, Variable
@@ -24,6 +23,7 @@ from rnnrt.models.running import Running
 from rnnrt.models.structure import Structure
 from rnnrt.models.training import Training
 from rnnrt.models.weighted import Weighted
+from rnnrt.registry import auto_name
 from rnnrt.runtime import Session
 
 
@@ -72,7 +72,7 @@ class Model(Training, Structure, Weighted, Prediction, Running):
         if not given or not results:
             kinds = f"{type(inputs).__name__} and {type(outputs).__name__}"
             raise RnnrtError(f"inputs and outputs must be symbolic tensors, as Input and layers give them; got {kinds}")
-        network = network_between(given, results, name or unique_name("functional"))
+        network = network_between(given, results, name or auto_name("Functional"))
         if not trainable:
             network.trainable = False
         self._begin(network, None, threads)

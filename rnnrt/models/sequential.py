@@ -11,10 +11,10 @@ from rnnrt.errors import RnnrtError
 from rnnrt.ir import Graph
 from rnnrt.layers import Layer, Network
 from rnnrt.layers.inputs import InputLayer
-from rnnrt.layers.names import unique_name
 from rnnrt.layers.network import Chain
 from rnnrt.layers.symbolic import KerasTensor, within
 from rnnrt.models.model import Model
+from rnnrt.registry import auto_name
 
 
 class Sequential(Model):
@@ -43,7 +43,7 @@ class Sequential(Model):
         *,
         threads: int | None = None,
     ) -> None:
-        self._begin(Chain(name=name or unique_name("sequential"), trainable=trainable), None, threads)
+        self._begin(Chain(name=name or auto_name("Sequential"), trainable=trainable), None, threads)
         for layer in layers or []:
             self.add(layer)
 

@@ -233,7 +233,7 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     output = call("convert", DIGITS, "--no-check", "-o", tmp_path / "absent" / "m.rnnrt", ok=False).output
     assert "No such file" in output
-    assert "ends so" in call("convert", DIGITS, "--no-check", "-o", tmp_path / "m.onnx", ok=False).output
+    assert "ends so" in call("convert", DIGITS, "--no-check", "-o", tmp_path / "m.txt", ok=False).output
 
 
 @pytest.mark.parametrize("start", [["-m", "rnnrt", "convert"], ["tools/convert.py"]])

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from rnnrt.errors import ModelFormatError, RnnrtError
+from rnnrt.formats.checkpoint import load_checkpoint, save_checkpoint
 from rnnrt.training import checkpoint
-from rnnrt.training.checkpoint import load_checkpoint, save_checkpoint
 
 ARRAYS = {
     "kernel": np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -53,7 +53,7 @@ def test_a_link_stays_one(tmp_path):
 
 CHILD = """
 import sys, numpy as np
-from rnnrt.training.checkpoint import save_checkpoint
+from rnnrt.formats.checkpoint import save_checkpoint
 k = int(sys.argv[2])
 while True:
     k += 1

@@ -1,6 +1,7 @@
 """Optimizers: trajectories that Keras gave, exact resumption, blocks, and what is refused."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -46,16 +47,15 @@ def run(optimizer, dtype):
 def test_weights_go_where_those_of_keras_go(name, dtype, tolerance):
     if "norm" in str(OPTIMIZERS[name]):
         # Keras on PyTorch takes maxima with a number in float32.
-        tolerance = max(tolerance, 2e-8)
+        tolerance = max(tolerance, 1e-7)
     got = run(make(name), dtype)
     assert got.dtype == dtype
     np.testing.assert_allclose(got, reference()[f"optimizer/{name}"], rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+# What weight decay spares is no argument.
+@pytest.mark.parametrize("name", [n for n in OPTIMIZERS if "exclude" not in OPTIMIZERS[n][1]])
 def test_a_configuration_makes_the_same_optimizer(name):
-    if "exclude" in OPTIMIZERS[name][1]:
-        pytest.skip("what weight decay spares is no argument")
     saved = json.loads(json.dumps(optimizers.serialize(make(name))))
     assert saved["module"] == "keras.optimizers"
     np.testing.assert_array_equal(run(optimizers.get(saved), np.float64), run(make(name), np.float64))
@@ -144,6 +144,21 @@ def test_gradients_that_are_not_finite_show(bad):
         optimizer.apply(grads, weights)
         assert np.isnan(weights[hit]).all()
         assert clip == "global_clipnorm" or np.isfinite(weights[:12]).all()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_update_allocates_nothing_of_the_size_of_the_weights(name):
+    weights, grads = np.ones((2, 200_000), np.float32)
+    optimizer = make(name)
+    optimizer.build(weights, [Segment("a", 0, 100_000), Segment("bias", 100_000, 200_000)])
+    optimizer.apply(grads, weights)
+    tracemalloc.start()
+    for _ in range(3):
+        optimizer.apply(grads, weights)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A block of float32 is 32 KiB.
+    assert peak < 32 * 1024
 
 
 def test_padding_between_variables_is_not_decayed():

@@ -8,7 +8,7 @@ from rnnrt.errors import RnnrtError, ShapeError
 from tests.training_cases import CONSTRAINTS, REGULARIZERS, reference, weight
 
 # Keras on PyTorch takes maxima and minima with a number in float32.
-CLOSE = {"rtol": 2e-7, "atol": 1e-14}
+CLOSE = {"rtol": 1e-6, "atol": 1e-14}
 
 
 @pytest.mark.parametrize("name", REGULARIZERS)

@@ -1,6 +1,8 @@
-"""Learning rate schedules against what Keras gave, and what is refused."""
+"""Learning rate schedules against what Keras gave, configurations that Keras wrote, and what is refused."""
 
 import json
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,33 @@ def test_rates_are_those_of_keras(name):
     for made in (schedule, again):
         rates = [made(step) for step in SCHEDULE_STEPS]
         np.testing.assert_allclose(rates, reference()[f"schedule/{name}"], rtol=1e-12, atol=1e-15)
+
+
+CONFIGURATIONS = json.loads((Path(__file__).parents[1] / "data" / "training" / "keras_configurations.json").read_text())
+
+
+@pytest.mark.parametrize("label", CONFIGURATIONS)
+def test_what_keras_wrote_is_read_and_written_again(label):
+    module = import_module("rnnrt." + label.split("/")[0])
+    saved = CONFIGURATIONS[label]
+    made = module.deserialize(saved)
+    again = json.loads(json.dumps(module.serialize(made)))
+    assert again["class_name"] == saved["class_name"]
+    if not isinstance(saved["config"], dict):
+        assert again["config"] == saved["config"]
+        return
+    for name, value in saved["config"].items():
+        if name in ("fn", "dtype"):
+            continue
+        if name == "learning_rate" and isinstance(value, float):
+            # Keras keeps it in its float type.
+            assert again["config"][name] == pytest.approx(value, rel=1e-6)
+        elif isinstance(value, dict) and value.get("class_name") == "__tensor__":
+            assert again["config"][name] == value["config"]["value"]
+        elif isinstance(value, dict) and value.get("class_name") == "__tuple__":
+            assert again["config"][name] == value["items"]
+        else:
+            assert again["config"][name] == value, name
 
 
 def test_form_of_keras():
