@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnrt.callbacks.base import Callback, Logs, say
 from rnnrt.errors import RnnrtError
-
-if TYPE_CHECKING:
-    from rnnrt.training.gradients import GradientReport
 
 
 class GradientMonitor(Callback):
@@ -65,7 +62,7 @@ class GradientMonitor(Callback):
         if self.path is not None:
             self._path(0)
         self.data, self.every, self.log, self.verbose = tuple(data), every, bool(log), verbose
-        self.reports: list[GradientReport] = []
+        self.reports: list[Any] = []
         self._warned: set[str] = set()
         self._numbers: dict[str, float] = {}
 

@@ -170,7 +170,7 @@ def _callbacks(data: TrainingData, options: Mapping[str, Any], monitor: str) -> 
 
 def _epochs_done(options: Mapping[str, Any]) -> int:
     """How many epochs a backup to go on from has behind it; 0 where there is none."""
-    from rnnrt.training.checkpoint import load_checkpoint
+    from rnnrt.formats.checkpoint import load_checkpoint
 
     if not options["checkpoint"]:
         return 0
