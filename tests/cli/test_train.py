@@ -326,7 +326,7 @@ DESCRIPTIONS: dict[str, tuple[Any, str]] = {
         changed(compile={"loss": "mse", "optimizer": {"Adam": {"lr": 1}}}),
         "compile.optimizer: Adam takes no argument 'lr'",
     ),
-    "metric": (changed(compile={"loss": "mse", "metrics": ["acuracy"]}), r"compile.metrics\[0\]: .*'acuracy'"),
+    "metric": (changed(compile={"loss": "mse", "metrics": ["accurate"]}), r"compile.metrics\[0\]: .*'accurate'"),
     "fit": (changed(fit={"epoch": 3}), "fit: 'epoch' is not known; did you mean epochs"),
     "epochs": (changed(fit={"epochs": "ten"}), "fit.epochs='ten' must be int"),
     "shares": (changed(fit={"validation_split": 2.0}), "validation_split=2.0"),
