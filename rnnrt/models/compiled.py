@@ -137,12 +137,12 @@ class Compiled:
             return True
         return False if isinstance(loss, str) and loss.startswith(("categorical", "binary")) else None
 
-    def _data_names(self, x: Any) -> dict[str, Any]:
-        """The order of inputs and outputs, where dicts name them."""
-        if not self.built:
+    def _data_names(self, *data: Any) -> dict[str, Any]:
+        """The order of inputs and outputs, where dicts among the data name them."""
+        # To know names is to build the graph that runs, whose weights an update has just made stale.
+        if not self.built or not any(isinstance(part, Mapping) for part in data):
             return {}
-        graph_inputs = [info.name for info in self.inputs]
-        return {"input_names": graph_inputs, "output_names": [info.name for info in self.outputs]}
+        return {"input_names": [v.name for v in self.inputs], "output_names": [v.name for v in self.outputs]}
 
     def reset_states(self) -> None:
         """Let the next batch begin with zeros in all stateful layers."""

@@ -90,7 +90,7 @@ class Training(Compiled):
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = split_validation((x, y, sample_weight), validation_split)
         self._settings()
-        names = self._data_names(x)
+        names = self._data_names(x, y, sample_weight, validation_data, *_flat_pair(validation_data))
         batches = make_batches(
             x,
             y,
@@ -144,7 +144,7 @@ class Training(Compiled):
             The loss alone where there are no metrics; a dict with `return_dict`.
         """
         self._settings()
-        batches = make_batches(x, y, sample_weight, batch_size, steps, **self._data_names(x))
+        batches = make_batches(x, y, sample_weight, batch_size, steps, **self._data_names(x, y, sample_weight))
         xs, ys, _ = batches.peek()
         trainer = self._trainer_for(xs, ys)
         every = CallbackList(callbacks, model=self, verbose=0, epochs=1, steps=batches.num_batches)
@@ -168,18 +168,20 @@ class Training(Compiled):
         return self._so_far(trainer, return_dict)
 
     def _one_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple[Trainer, Any]:
+        batch = self._rows_at_once(x, y, sample_weight, class_weight)
+        return self._trainer_for(batch[0], batch[1]), batch
+
+    def _rows_at_once(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
         self._settings()
         first = next(iter(x.values() if isinstance(x, Mapping) else x)) if isinstance(x, (list, tuple, Mapping)) else x
         size = np.shape(first)[0] if np.ndim(first) else 0
         if not size:
             raise ShapeError("the batch is empty; give at least one row")
-        # Looking names up means to build the graph that runs, whose weights an update has just made stale.
-        names = self._data_names(x) if any(isinstance(part, Mapping) for part in (x, y, sample_weight)) else {}
+        names = self._data_names(x, y, sample_weight)
         batches = make_batches(
             x, y, sample_weight, size, class_weight=class_weight, sparse_targets=self._sparse(), **names
         )
-        batch = next(iter(batches))
-        return self._trainer_for(batch[0], batch[1]), batch
+        return next(iter(batches))
 
     def _so_far(self, trainer: Trainer, return_dict: bool) -> Any:
         logs = trainer.objective.result()
@@ -194,7 +196,10 @@ class Training(Compiled):
         return make_batches(data, None, None, None, steps, **names)
 
     def gradient_report(self, x: Any, y: Any, sample_weight: Any = None) -> GradientReport:
-        """How gradients fare on their way back through time, on one batch; nothing is updated.
+        """How gradients fare on their way back through time, on one batch.
+
+        Nothing is updated, and training goes on as if there had been no report; dropout has the masks of its next step.
+        Layers with states begin with zeros.
 
         Parameters
         ----------
@@ -204,13 +209,36 @@ class Training(Compiled):
         Returns
         -------
         GradientReport
+            Print it, or see its `layers`, `variables` and `plot(path)`.
+
+        Raises
+        ------
+        StateError
+            The model is not compiled.
+        ShapeError, RnnrtError
+            Data does not fit the model.
         """
         from rnnrt.training.gradients import make_report
 
-        trainer, batch = self._one_batch(x, y, sample_weight, None)
-        return make_report(trainer, *batch)
+        batch = self._rows_at_once(x, y, sample_weight, None)
+        if not self.built:  # type: ignore[attr-defined]
+            self._build_for(batch[0])
+        # A trainer that is made for this alone would have drawn its seed earlier than fit does.
+        trainer, drawn = self._trainer, random_module.state()
+        try:
+            # One that fit runs just now holds the weights, whatever it carries from piece to piece.
+            carry_all = trainer is not None and trainer.carries_all
+            return make_report(self._trainer_for(batch[0], batch[1], carry_all), *batch)
+        finally:
+            if trainer is None:
+                self._trainer = None
+                random_module.restore(drawn)
 
 
 def _flat(logs: Mapping[str, Any]) -> Any:
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
+
+
+def _flat_pair(data: Any) -> tuple[Any, ...]:
+    return tuple(data) if isinstance(data, (tuple, list)) else ()
