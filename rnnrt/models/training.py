@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnrt import random as random_module
 from rnnrt.callbacks import CallbackList
 from rnnrt.errors import RnnrtError, ShapeError
 from rnnrt.models.compiled import Compiled
@@ -221,8 +222,7 @@ class Training(Compiled):
         from rnnrt.training.gradients import make_report
 
         batch = self._rows_at_once(x, y, sample_weight, None)
-        if not self.built:  # type: ignore[attr-defined]
-            self._build_for(batch[0])
+        self._see((list(batch[0]) if len(batch[0]) > 1 else batch[0][0],))
         # A trainer that is made for this alone would have drawn its seed earlier than fit does.
         trainer, drawn = self._trainer, random_module.state()
         try:
