@@ -45,6 +45,9 @@ class Callback:
     takes_lazy_logs = False
     """Whether batch hooks take `logs` as a function that makes them, to be called only where they are used."""
 
+    runs_first = False
+    """Whether a list calls this one before all others: it adds to the logs that they read."""
+
     runs_last = False
     """Whether a list calls this one after all others: it saves what they leave behind."""
 
@@ -141,7 +144,8 @@ class CallbackList(Callback):
     -----
     A loop asks `wants(hook)` once an epoch and leaves out batch hooks that no callback has. `logs` of a batch may be
     a function that makes them: it runs when the first callback needs them, and at most once a batch. Callbacks that
-    save the training's state (`BackupAndRestore`) run after all others, so that they save what the others changed.
+    add to the logs (`GradientMonitor`) run before all others, and those that save the training's state
+    (`BackupAndRestore`) after them, so that they save what the others changed.
 
     Raises
     ------
@@ -168,7 +172,7 @@ class CallbackList(Callback):
             self.callbacks.append(self._history)
         if add_progbar and not any(isinstance(c, ProgressBar) for c in self.callbacks):
             self.callbacks.append(ProgressBar())
-        self.callbacks.sort(key=lambda callback: callback.runs_last)
+        self.callbacks.sort(key=lambda callback: callback.runs_last - callback.runs_first)
         self._batch_hooks: dict[str, list[tuple[Callable[..., Any], bool]]] = {}
         self.set_model(model)
         self.set_params(params)

@@ -80,6 +80,19 @@ def read_arrays(path: str, model: Model) -> dict[str, np.ndarray]:
     Raises `RnnrtError` where the file is no such file.
     """
     names = [info.name for info in model.inputs]
+    data = load_arrays(path)
+    if isinstance(data, dict):
+        return data
+    if len(names) != 1:
+        raise RnnrtError(f"{path}: holds one array, the model takes {names}; give an .npz with these names")
+    return {names[0]: data}
+
+
+def load_arrays(path: str) -> np.ndarray | dict[str, np.ndarray]:
+    """The array of an .npy, or the arrays of an .npz by name.
+
+    Raises `RnnrtError` where the file is no such file.
+    """
     try:
         data = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -87,9 +100,7 @@ def read_arrays(path: str, model: Model) -> dict[str, np.ndarray]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise RnnrtError(f"{path}: is not a whole .npy or .npz file of plain arrays ({error})") from None
     if isinstance(data, np.ndarray):
-        if len(names) != 1:
-            raise RnnrtError(f"{path}: holds one array, the model takes {names}; give an .npz with these names")
-        return {names[0]: data}
+        return data
     with data:
         try:
             return {name: data[name] for name in data.files}

@@ -148,6 +148,11 @@ class Optimizer(Configurable):
         return self._calls // self._steps
 
     @property
+    def calls_per_update(self) -> int:
+        """How many calls of `apply` make one update: more than 1 where gradients are accumulated."""
+        return self._steps
+
+    @property
     def built(self) -> bool:
         """Whether `build` has been called."""
         return self._segments is not None

@@ -15,21 +15,27 @@ COLOURS = ("#c1440e", "#4a6fa5", "#7a9e7e", "#9c89b8", "#c9a227", "#6b4e3d", "#3
 
 
 class LayerGradients(Protocol):
-    """What `plot_gradient_report` reads of a layer."""
+    """What `plot_gradient_report` reads of a layer: see `rnnrt.training.gradients.LayerGradients`."""
 
-    name: str
-    kind: str
-    step_norms: np.ndarray
-    """(T,): the mean over the batch of the norm of dL/dh_t."""
-    gates: Mapping[str, float]
-    """By gate, the fraction of its values that are saturated."""
-    verdict: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def step_norms(self) -> np.ndarray: ...
+    @property
+    def carry(self) -> np.ndarray: ...
+    @property
+    def gates(self) -> Mapping[str, float]: ...
+    @property
+    def verdict(self) -> str: ...
 
 
 class GradientReport(Protocol):
     """What `plot_gradient_report` reads."""
 
-    layers: Sequence[LayerGradients]
+    @property
+    def layers(self) -> Sequence[LayerGradients]: ...
 
 
 def plot_history(history: Mapping[str, Sequence[float]], path: str | os.PathLike[str]) -> None:
@@ -81,12 +87,13 @@ def plot_history(history: Mapping[str, Sequence[float]], path: str | os.PathLike
 
 
 def plot_gradient_report(report: GradientReport, path: str | os.PathLike[str]) -> None:
-    """Draw the norm of the gradient at each step for each layer, and how far its gates are saturated.
+    """Draw for each layer the gradient's norm at each step, what is left of it so many steps back, and its gates.
 
     Parameters
     ----------
     report : object with `layers`
-        Each layer with `name`, `kind`, `step_norms` (T,), `gates` (dict of saturated fractions) and `verdict`.
+        Each layer with `name`, `kind`, `step_norms` (T,), `carry` (L,), `gates` (dict of saturated fractions) and
+        `verdict`.
     path : path-like
         Where the PNG goes.
 
@@ -102,36 +109,48 @@ def plot_gradient_report(report: GradientReport, path: str | os.PathLike[str]) -
         raise ShapeError("plot_gradient_report: the report has no recurrent layer")
     gated = [layer for layer in layers if layer.gates]
     bars = sum(len(layer.gates) + 1 for layer in gated) - 1
-    lines_height = 3.6 + 0.2 * len(layers)
+    lines_height = 3.8 + 0.2 * -(-len(layers) // 2)
     bars_height = 0.9 + 0.24 * bars if gated else 0
-    figure = _figure(8, lines_height + bars_height)
-    grid = figure.add_gridspec(2 if gated else 1, 1, height_ratios=(lines_height, bars_height) if gated else None)
-    _draw_norms(_dress(figure.add_subplot(grid[0])), layers)
+    figure = _figure(10, lines_height + bars_height)
+    grid = figure.add_gridspec(2 if gated else 1, 2, height_ratios=(lines_height, bars_height) if gated else None)
+    _draw_norms(_dress(figure.add_subplot(grid[0, 0])), layers)
+    _draw_carry(_dress(figure.add_subplot(grid[0, 1])), layers)
+    figure.legend(
+        handles=figure.axes[0].lines, frameon=False, fontsize=8, loc="outside upper center", ncols=min(2, len(layers))
+    )
     if gated:
-        _draw_saturation(_dress(figure.add_subplot(grid[1])), gated, [layers.index(layer) for layer in gated])
+        _draw_saturation(_dress(figure.add_subplot(grid[1, :])), gated, [layers.index(layer) for layer in gated])
     figure.savefig(path, dpi=120, format="png")
 
 
 def _draw_norms(ax: Any, layers: Sequence[LayerGradients]) -> None:
-    positive = [norms[np.isfinite(norms) & (norms > 0)] for norms in (np.asarray(x.step_norms, float) for x in layers)]
-    everything = np.concatenate(positive)
+    _draw_lines(ax, layers, [(np.arange(1, len(x.step_norms) + 1), x.step_norms) for x in layers])
+    ax.set_xlabel("time step t")
+    ax.set_ylabel("mean norm of dL/dh$_t$")
+    ax.set_title("gradients of the loss", fontsize=10)
+
+
+def _draw_carry(ax: Any, layers: Sequence[LayerGradients]) -> None:
+    _draw_lines(ax, layers, [(np.arange(len(x.carry)), x.carry) for x in layers])
+    ax.set_xlabel("steps back")
+    ax.set_ylabel("share that is left")
+    ax.set_title("how far back a gradient reaches", fontsize=10)
+
+
+def _draw_lines(ax: Any, layers: Sequence[LayerGradients], lines: Sequence[tuple[np.ndarray, Any]]) -> None:
+    """A line for each layer, on a logarithmic scale."""
+    found = [np.asarray(y, float) for _, y in lines]
+    everything = np.concatenate([y[np.isfinite(y) & (y > 0)] for y in found])
     # A gradient of exactly 0 has no place on a logarithmic scale; it is drawn at the bottom.
     bottom = everything.min() / 10 if everything.size else 1e-12
-    for place, layer in enumerate(layers):
-        norms = np.asarray(layer.step_norms, float)
-        shown = np.where(norms > 0, norms, np.where(np.isfinite(norms), bottom, np.nan))
+    for place, (layer, (x, _), y) in enumerate(zip(layers, lines, found, strict=True)):
         ax.plot(
-            np.arange(1, norms.size + 1), shown, color=_colour(place), linewidth=1.8,
-            marker="o" if norms.size < 40 else None, markersize=3,
-            label=f"{layer.name} ({layer.kind}): {layer.verdict}",
+            x, np.where(y > 0, y, np.where(np.isfinite(y), bottom, np.nan)), color=_colour(place), linewidth=1.8,
+            marker="o" if y.size < 40 else None, markersize=3, label=f"{layer.name} ({layer.kind}): {layer.verdict}",
         )  # fmt: skip
     ax.set_yscale("log")
     _open_up(ax, everything)
-    ax.set_xlabel("time step t")
-    ax.set_ylabel("mean norm of dL/dh$_t$")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_title("how far back gradients reach", fontsize=10, pad=12 + 13 * len(layers))
-    ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.01), borderaxespad=0)
 
 
 def _draw_saturation(ax: Any, layers: Sequence[LayerGradients], places: Sequence[int]) -> None:
@@ -181,12 +200,20 @@ def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def _figure(width: float, height: float) -> Any:
+def check_drawing() -> None:
+    """Raise `RnnrtError` where matplotlib is not installed."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise RnnrtError('drawing needs matplotlib: pip install "rnnrt[bench]"') from None
+
+
+def _figure(width: float, height: float) -> Any:
+    check_drawing()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

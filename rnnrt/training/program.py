@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnrt.errors import UnsupportedModelError
 from rnnrt.ir import Graph, Node, Value
-from rnnrt.ops import TensorSpec
+from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.passes import specialise
 from rnnrt.plan import PackCache, Target, lower
 from rnnrt.runtime.session import BoundPlan
@@ -18,6 +18,10 @@ from rnnrt.training.backward import differentiate
 
 ValueAndGradient = Callable[[np.ndarray, "np.ndarray | None", bool], "tuple[float, np.ndarray | None]"]
 """From a prediction, its mask and whether the gradient is wanted: the loss, and its gradient for the prediction."""
+
+
+RECURRENT = ("LSTM", "GRU", "RNN")
+"""Operators with a state that goes from step to step."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,8 @@ class StepGraph:
         For inputs of the graph, where to write the gradient of the loss; empty: no backward pass.
     bound : mapping of str to ndarray
         Inputs that live in the trainer's arrays.
-    watched : mapping of str to str
-        Further results by name: "dH:<node>" is the gradient of the loss for the states of a recurrent node, and
-        "X:<node>", "Y:<node>" are its sequences.
+    watched : bool
+        Whether the program tells about its recurrent nodes: see `WatchedNode`.
     """
 
     graph: Graph
@@ -62,6 +65,25 @@ class StepGraph:
     gradients: Mapping[str, np.ndarray] = field(default_factory=dict)
     bound: Mapping[str, np.ndarray] = field(default_factory=dict)
     watched: bool = False
+
+
+@dataclass(frozen=True)
+class WatchedNode:
+    """A recurrent node on the way of gradients, and where a program gives what it read.
+
+    Attributes
+    ----------
+    node : Node
+        Of the forward pass.
+    gradient : str
+        The result that is the gradient of the loss for the node's states, shaped as Y.
+    operands : mapping of str to (str or ndarray)
+        By the operator's names: a result of the program, or the array itself.
+    """
+
+    node: Node
+    gradient: str
+    operands: Mapping[str, str | np.ndarray]
 
 
 class Program:
@@ -79,6 +101,8 @@ class Program:
     ----------
     results : tuple of str
         Names of what `run` gives: the graph's outputs, then what is watched.
+    watched : tuple of WatchedNode
+        The recurrent nodes that gradients pass, in the order of the graph.
 
     Raises
     ------
@@ -93,7 +117,7 @@ class Program:
             v.name: TensorSpec(v.dtype, tuple(step.bound[v.name].shape if v.name in step.bound else shapes[v.name]))
             for v in step.graph.inputs
         }
-        joint, watched = _joint(step, specs)
+        joint, self.watched = _joint(step, specs)
         outputs = [v.name for v in step.graph.outputs]
         gradients = [v.name for v in joint.outputs if v.name in step.gradients or v.name.startswith("gradient:")]
         bound = dict(step.bound)
@@ -106,7 +130,7 @@ class Program:
                 "training", [f"{name}: the shape of its result depends on data; it cannot be trained" for name in names]
             )
         self.bound = BoundPlan(plan, threads)
-        self.results = (*outputs, *watched)
+        self.results = (*outputs, *_results(self.watched))
         self._terms = len(step.losses)
 
     def run(self, inputs: list[np.ndarray]) -> tuple[list[float], dict[str, np.ndarray]]:
@@ -122,7 +146,7 @@ class Program:
         return losses, dict(zip(self.results, found[self._terms :], strict=True))
 
 
-def _joint(step: StepGraph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, list[str]]:
+def _joint(step: StepGraph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, tuple[WatchedNode, ...]]:
     """The graph with losses and backward pass: its outputs are the losses, the graph's own, the watched, gradients."""
     graph, types = specialise(step.graph, specs)
     types = dict(types)
@@ -149,19 +173,19 @@ def _joint(step: StepGraph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, lis
     graph = graph.replace(nodes=(*graph.nodes, *nodes), constants=constants)
     outputs = [Value(f"loss:{k}", np.dtype(np.float64), ()) for k in range(len(step.losses))] + list(graph.outputs)
     if not backward:
-        return graph.replace(outputs=tuple(outputs)), []
+        return graph.replace(outputs=tuple(outputs)), ()
     back = differentiate(graph, types, seeds, list(step.gradients))
     nodes = list(back.nodes)
-    watched: dict[str, str] = {}
+    watched: tuple[WatchedNode, ...] = ()
     if step.watched:
-        nodes, watched = _watch(nodes)
-    outputs += [Value(name, np.dtype(np.float32)) for name in watched.values()]
+        nodes, watched, dtypes = _watch(nodes, graph, types, step.bound)
+        outputs += [Value(name, dtypes[name]) for name in _results(watched)]
     last: list[Node] = []
     for name, gradient in back.gradients.items():
         last.append(Node("Identity", (gradient,), (f"gradient:{name}",), {}, f"gradient:{name}"))
         outputs.append(Value(f"gradient:{name}", types[name].dtype, types[name].shape))
     joint = graph.replace(nodes=(*nodes, *last), constants={**constants, **back.constants}, outputs=tuple(outputs))
-    return joint, list(watched)
+    return joint, watched
 
 
 def _target(graph: Graph, types: Mapping[str, TensorSpec], term: LossTerm) -> tuple[str, ValueAndGradient]:
@@ -189,16 +213,37 @@ def _caller(function: ValueAndGradient, wants_gradient: bool) -> Callable[..., l
     return call
 
 
-def _watch(nodes: Sequence[Node]) -> tuple[list[Node], dict[str, str]]:
-    """Recurrent gradients give dH too; which results that makes, and the sequences in and out of their nodes."""
-    found: dict[str, str] = {}
+def _watch(
+    nodes: Sequence[Node], graph: Graph, types: Mapping[str, TensorSpec], bound: Mapping[str, np.ndarray]
+) -> tuple[list[Node], tuple[WatchedNode, ...], dict[str, np.dtype]]:
+    """Let recurrent gradients give dH too: the nodes, what is watched, and the dtypes of what that adds."""
+    by_workspace = {node.outputs[-1]: node for node in nodes if node.op in RECURRENT and node.outputs}
     changed: list[Node] = []
-    forward = {node.outputs[-1]: node for node in nodes if node.outputs}
+    found: dict[str, WatchedNode] = {}
+    dtypes: dict[str, np.dtype] = {}
     for node in nodes:
-        if node.op in ("LSTMGradient", "GRUGradient", "RNNGradient"):
-            workspace = next(name for name in node.inputs if "workspace" in name)
-            source = forward[workspace]
-            node = Node(node.op, node.inputs, (*node.outputs[:-1], f"dH:{source.name}"), node.attrs, node.name)
-            found[f"dH:{source.name}"] = f"dH:{source.name}"
         changed.append(node)
-    return changed, found
+        op = node.op.removesuffix("Gradient")
+        if op == node.op or op not in RECURRENT:
+            continue
+        operator: Any = get_operator(op)
+        source = by_workspace[node.inputs[len(operator.operands)]]
+        gradient = f"watched:{source.outputs[-1]}/dH"
+        changed[-1] = Node(node.op, node.inputs, (*node.outputs[:-1], gradient), node.attrs, node.name)
+        dtypes[gradient] = types[source.inputs[0]].dtype
+        operands: dict[str, str | np.ndarray] = {}
+        for key, name in zip(operator.operands, source.inputs, strict=False):
+            known = bound.get(name, graph.constants.get(name))
+            if known is not None:
+                operands[key] = known
+            elif name:
+                operands[key] = copy = f"watched:{source.outputs[-1]}/{key}"
+                changed.append(Node("Identity", (name,), (copy,), {}, copy))
+                dtypes[copy] = types[name].dtype
+        found[source.outputs[-1]] = WatchedNode(source, gradient, operands)
+    return changed, tuple(found[name] for name in by_workspace if name in found), dtypes
+
+
+def _results(watched: Sequence[WatchedNode]) -> list[str]:
+    names = [[w.gradient, *(o for o in w.operands.values() if isinstance(o, str))] for w in watched]
+    return [name for own in names for name in own]

@@ -136,9 +136,7 @@ class Trainer:
         """
         penalties = self._penalties()
         self._run(True, xs, ys, weights, penalties)
-        for gradient, variable, regularizer, _ in self._settings:
-            if regularizer is not None:
-                gradient += regularizer.gradient(variable.value).astype(gradient.dtype, copy=False)
+        self.regularize()
         self.optimizer.apply(self.gradients, self.parameters)
         for _, variable, _, constraint in self._settings:
             if constraint is not None:
@@ -157,6 +155,12 @@ class Trainer:
         arrays = self._inputs(graph, xs)
         self.run(self.program(True, arrays, losses=False), graph, arrays, (), None)
         self.random[1] += 1
+
+    def regularize(self) -> None:
+        """Add the gradients of the regularizers."""
+        for gradient, variable, regularizer, _ in self._settings:
+            if regularizer is not None:
+                gradient += regularizer.gradient(variable.value).astype(gradient.dtype, copy=False)
 
     def _penalties(self) -> float:
         return sum(float(r(variable.value)) for _, variable, r, _ in self._settings if r is not None)
@@ -192,7 +196,8 @@ class Trainer:
         for name, variable in graph.updates.items():
             variable.assign(results[name])
         for slot in graph.states:
-            self._states[slot.input][...] = results[slot.output]
+            after = results[slot.output]
+            self._states[_state_key(slot, len(after))][...] = after
         return losses, results
 
     def _inputs(self, graph: TrainingGraph, xs: Sequence[Any]) -> list[np.ndarray]:
@@ -264,9 +269,10 @@ class Trainer:
 
     def _state(self, slot: Any, rows: int) -> np.ndarray:
         """The array of a state; it stays where it is, for programs read it there."""
-        found = self._states.get(slot.input)
+        key = _state_key(slot, rows)
+        found = self._states.get(key)
         if found is None:
-            found = self._states[slot.input] = np.zeros((rows, slot.units), slot.dtype)
+            found = self._states[key] = np.zeros((rows, slot.units), slot.dtype)
         if len(found) != rows:
             raise StateError(
                 f"{slot.layer.label()}: keeps the states of {len(found)} rows, the batch has {rows}; "
@@ -320,3 +326,8 @@ class Trainer:
 
     def _all_variables(self) -> list[Any]:
         return list({id(v): v for graph in self.graphs.values() for v in graph.variables.values()}.values())
+
+
+def _state_key(slot: Any, rows: int) -> str:
+    """What holds a state: stateful layers have one; others, which begin each batch anew, one for each size of batch."""
+    return slot.input if slot.layer.stateful else f"{slot.input}:{rows}"

@@ -23,7 +23,7 @@ DATA = Path(rnnrt.__file__).parent / "demo_data"
 DIGITS = str(DATA / "digits.onnx")
 CONVERT = sys.modules["rnnrt.cli.convert"]  # the package's attribute of that name is the verb
 F32 = np.dtype("float32")
-VERBS = ("convert", "inspect", "verify", "run", "bench", "demo")
+VERBS = ("convert", "inspect", "verify", "run", "bench", "train", "demo")
 
 
 def call(*arguments: object, ok: bool = True) -> Result:

