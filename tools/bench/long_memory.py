@@ -194,7 +194,8 @@ def main(
     if write:
         from memory_report import write_report
 
-        write_report(write, settings, done)
+        rows = {tuple(row[key] for key in asdict(runs[0])): row for row in done}
+        write_report(write, settings, [rows[tuple(asdict(run).values())] for run in runs])
         console.print(f"{write}/long_memory.md")
 
 
