@@ -43,6 +43,7 @@ _HOMES = {
     "load": "rnnrt.models",
 }
 _MODULES = {
+    "backend",
     "callbacks",
     "constraints",
     "initializers",

@@ -18,7 +18,7 @@ LAYERS: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
     "rnn_of_cells": (lambda g: g.RNN([g.GRUCell(3), g.SimpleRNNCell(2)], return_state=True), SEQUENCE),
     "bidirectional": (lambda g: g.Bidirectional(g.LSTM(3, return_sequences=True)), SEQUENCE),
     "bidirectional_of_two": (
-        lambda g: g.Bidirectional(g.GRU(3), merge_mode=None, backward_layer=g.LSTM(2, go_backwards=True)), SEQUENCE,
+        lambda g: g.Bidirectional(g.GRU(3), merge_mode=None, backward_layer=g.LSTM(3, go_backwards=True)), SEQUENCE,
     ),
     "time_distributed": (lambda g: g.TimeDistributed(g.Dense(3)), SEQUENCE),
     "dense": (lambda g: g.Dense(7, activation="relu"), ROW),
@@ -39,13 +39,21 @@ LAYERS: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
     "repeat_vector": (lambda g: g.RepeatVector(3), ROW),
     "reshape": (lambda g: g.Reshape((4, -1)), SEQUENCE),
     "dropout": (lambda g: g.Dropout(0.5), SEQUENCE),
+    "wide_lstm": (lambda g: g.LSTM(48), (None, 6, 32)),
+    "wide_gru": (lambda g: g.GRU(32), (None, 6, 48)),
+    "wide_dense": (lambda g: g.Dense(64), (None, 48)),
+    "wide_embedding": (lambda g: g.Embedding(200, 16), TOKENS),
+    "wide_conv1d": (lambda g: g.Conv1D(48, 3), (None, 6, 32)),
+    "wide_separable_conv1d": (lambda g: g.SeparableConv1D(48, 5), (None, 8, 128)),
+    "wide_conv1d_transpose": (lambda g: g.Conv1DTranspose(48, 3), (None, 6, 32)),
 }  # fmt: skip
 """A layer, and the shape of an input for it."""
 
 SIGNATURES = (
-    "SimpleRNN LSTM GRU SimpleRNNCell LSTMCell GRUCell RNN StackedRNNCells Bidirectional TimeDistributed Dense Embedding "
-    "Masking Activation Dropout SpatialDropout1D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization "
-    "BatchNormalization LayerNormalization Normalization Conv1D DepthwiseConv1D SeparableConv1D Conv1DTranspose "
+    "SimpleRNN LSTM GRU SimpleRNNCell LSTMCell GRUCell RNN StackedRNNCells Bidirectional TimeDistributed Dense "
+    "Embedding Masking Activation Dropout SpatialDropout1D GaussianDropout GaussianNoise AlphaDropout "
+    "ActivityRegularization BatchNormalization LayerNormalization Normalization "
+    "Conv1D DepthwiseConv1D SeparableConv1D Conv1DTranspose "
     "MaxPooling1D AveragePooling1D GlobalMaxPooling1D GlobalAveragePooling1D Concatenate Dot Flatten Reshape Permute "
     "RepeatVector Cropping1D ZeroPadding1D UpSampling1D Rescaling Attention AdditiveAttention ReLU LeakyReLU ELU PReLU "
     "Softmax InputLayer UnitNormalization"

@@ -36,7 +36,7 @@ def layer(name: str) -> dict[str, Any]:
     keras.backend.clear_session()
     make, shape = LAYERS[name]
     made = make(keras.layers)
-    y = made(keras.Input(batch_shape=shape, dtype="int32" if name == "embedding" else "float32"))
+    y = made(keras.Input(batch_shape=shape, dtype="int32" if "embedding" in name else "float32"))
     outputs = y if isinstance(y, (list, tuple)) else [y]
     return {
         "name": made.name,

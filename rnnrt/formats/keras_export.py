@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
@@ -16,7 +15,7 @@ from rnnrt.errors import RnnrtError, UnsupportedModelError
 from rnnrt.formats.files import replacing
 from rnnrt.formats.keras_export_config import Serializer
 from rnnrt.formats.keras_import import is_legacy, to_graph
-from rnnrt.formats.keras_store import store_groups
+from rnnrt.formats.keras_store import hdf5_of
 from rnnrt.ir import Graph, Node
 from rnnrt.layers import Network
 
@@ -71,23 +70,12 @@ def write_keras(
     reasons += serializer.reasons
     if reasons:
         raise UnsupportedModelError(name, reasons, "written for Keras 3")
-    weights = _hdf5(network)
+    weights = hdf5_of(network, converted=True)
     metadata = {"keras_version": keras_version, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
     with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("model.weights.h5", weights)
-
-
-def _hdf5(network: Network) -> bytes:
-    try:
-        import h5py
-    except ImportError:
-        raise RnnrtError('writing Keras files needs h5py: pip install "rnnrt[convert]"') from None
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        store_groups(network, file, converted=True)
-    return buffer.getvalue()
 
 
 def _differences(old: Graph, new: Graph) -> list[str]:

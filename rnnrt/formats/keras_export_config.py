@@ -53,6 +53,8 @@ class Serializer:
     ----------
     batch_size : int, optional
         The batch that inputs declare; free where not given.
+    is_file : bool
+        Whether Keras is to run what is written; a model's own configuration may leave more open.
 
     Attributes
     ----------
@@ -60,8 +62,8 @@ class Serializer:
         Each names the layer, what Keras 3 lacks, and what to do.
     """
 
-    def __init__(self, batch_size: int | None = None) -> None:
-        self.batch_size = batch_size
+    def __init__(self, batch_size: int | None = None, is_file: bool = True) -> None:
+        self.batch_size, self.is_file = batch_size, is_file
         self.reasons: list[str] = []
 
     def layer(self, layer: Layer, shape: Shape | None = None) -> dict[str, Any]:
@@ -90,7 +92,7 @@ class Serializer:
         if "data_format" in given or kind == "ZeroPadding1D":
             given["data_format"] = given.get("data_format") or "channels_last"
         given["dtype"] = _policy(str(given["dtype"]))
-        if given.get("stateful") and self.batch_size is None:
+        if given.get("stateful") and self.batch_size is None and self.is_file:
             self.reasons.append(
                 f"{layer.label()}: is stateful, for which Keras needs a fixed batch size; "
                 "give batch_size, the number of sequences at a time"
@@ -164,6 +166,9 @@ class Serializer:
         return {**spec_of("Functional", "keras.src.models.functional", config), "registered_name": "Functional"}
 
     def _sequential(self, network: Network) -> dict[str, Any]:
+        if not network.inputs and not self.is_file:
+            config = {"name": network.name, "trainable": network.trainable, "dtype": _policy(network.dtype.name)}
+            return spec_of("Sequential", "keras", {**config, "layers": [self.layer(v) for v in network.layers]})
         if not network.inputs:
             raise network.unsupported("does not know the shape of its input", "call build(input_shape) first")
         (spec,) = network.inputs

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 
+from rnnrt.errors import RnnrtError
 from rnnrt.formats.keras_weights import by_class
 from rnnrt.layers import Layer, Network
 from rnnrt.layers.cells import Cell
@@ -20,6 +22,24 @@ def store_groups(network: Network, root: Any, converted: bool = False) -> None:
     With `converted` the weights of CuDNNLSTM and CuDNNGRU get the layouts and the names of LSTM and GRU.
     """
     _store(network, root, converted)
+
+
+def hdf5_of(network: Network, converted: bool = False) -> bytes:
+    """An HDF5 file of the weights, as `store_groups` lays them out.
+
+    Raises
+    ------
+    RnnrtError
+        h5py is not installed.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise RnnrtError('writing Keras files needs h5py: pip install "rnnrt[convert]"') from None
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        store_groups(network, file, converted)
+    return buffer.getvalue()
 
 
 def _store(layer: Layer, group: Any, converted: bool) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.layers import serial
 from rnnrt.layers.builder import Extent, GraphBuilder, Tensor, TensorShape, product
-from rnnrt.layers.symbolic import History, built_in, call_layer, current_builder
+from rnnrt.layers.symbolic import History, call_layer
 from rnnrt.layers.weights import Weights
 from rnnrt.registry import auto_name, snake_case
 
@@ -130,12 +130,10 @@ class Layer(Weights, History):
         """Layers inside this one, by Keras's attribute names, in the order of their weights."""
         if type(self).emit is not Layer.emit:
             return {}
-        inside: dict[str, Layer | list[Layer]] = {}
-        for key, value in vars(self).items():
-            parts = value if isinstance(value, list) else [value]
-            if parts and all(isinstance(part, Layer) for part in parts):
-                inside[key] = value
-        return inside
+        from rnnrt.layers.called import layers_among
+
+        found = {key: layers_among({key: value}) for key, value in vars(self).items() if key != "calls_recorded"}
+        return {key: inside if len(inside) > 1 else inside[0] for key, inside in found.items() if inside}
 
     def children(self) -> list[Weights]:
         return [c for child in self.sublayers().values() for c in (child if isinstance(child, list) else [child])]
@@ -146,18 +144,14 @@ class Layer(Weights, History):
             for layer in child if isinstance(child, list) else [child]:
                 yield from layer.walk()
 
-    def given(self) -> dict[str, Any]:
-        """The arguments that make an equal layer, as they are."""
-        own = [key for cls in type(self).__mro__ for key in vars(cls).get("arguments", ())]
-        values = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype.name}
-        values.update({key: getattr(self, key) for key in own})
-        if self.activity_regularizer is not None:
-            values["activity_regularizer"] = self.activity_regularizer
-        return values
-
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer, in plain types that JSON takes."""
-        return {key: serial.plain(value, key) for key, value in self.given().items()}
+        own = [key for cls in type(self).__mro__ for key in vars(cls).get("arguments", ())]
+        values = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype.name}
+        values.update({key: serial.plain(getattr(self, key), key) for key in own})
+        if self.activity_regularizer is not None:
+            values["activity_regularizer"] = serial.plain(self.activity_regularizer, "activity_regularizer")
+        return values
 
     def as_spec(self) -> dict[str, Any]:
         """Keras 3's form of the layer: its class and its configuration."""
@@ -192,8 +186,9 @@ class Layer(Weights, History):
         call = getattr(self, "call", None)
         if call is None:
             raise NotImplementedError(f"{type(self).__name__} has neither emit nor call")
-        with built_in(b):
-            return call(inputs, *args, **kwargs)
+        from rnnrt.layers.called import emit_call
+
+        return emit_call(self, call, b, (inputs, *args), kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer as in Keras.
@@ -201,8 +196,7 @@ class Layer(Weights, History):
         With symbolic tensors the call is recorded and gives symbolic tensors; with arrays it runs, which needs
         `rnnrt.models` to be imported.
         """
-        b = current_builder()
-        return call_layer(self, args, kwargs) if b is None else self.apply(b, *args, **kwargs)
+        return call_layer(self, args, kwargs)
 
     def apply(self, b: GraphBuilder, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         """Build within the layer's name scope, with floating point inputs in the layer's dtype."""
@@ -283,11 +277,13 @@ def declared(input_shape: Any, batch_shape: Any, input_dim: int | None, length: 
 
 
 def add_penalty(b: GraphBuilder, x: Tensor, l1: float, l2: float) -> None:
-    """Add l1 times the sum of |x| and l2 times that of x^2 to the loss."""
+    """Add l1 times the sum of |x| and l2 times that of x^2, both divided by the rows of the batch, to the loss."""
     for factor, op, operands in ((l1, "Abs", [x]), (l2, "Mul", [x, x])):
         if factor:
             total = b.reduce("ReduceSum", b.op(op, operands, x.shape), range(x.rank))
-            b.add_loss(b.op("Mul", [total, b.scalar(factor, x.dtype)], ()))
+            batch = b.cast(Tensor(b.extent(x, 0), (1,), np.dtype(np.int64)), x.dtype)
+            scaled = b.op("Div", [b.op("Mul", [total, b.scalar(factor, x.dtype)], ()), batch], (1,))
+            b.add_loss(b.squeeze(scaled, 0))
 
 
 def _tensors(value: Any) -> list[Tensor]:

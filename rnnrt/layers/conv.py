@@ -171,6 +171,16 @@ class AveragePooling1D(Pooling1D):
 
     op = "AveragePool"
 
+    def __init__(
+        self,
+        pool_size: Any,
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, data_format, **options)
+
 
 class GlobalPooling1D(Layer):
     """One value for all steps."""

@@ -29,6 +29,7 @@ class DepthwiseConv1D(TimeWindow):
         "bias_constraint",
     )
     paddings = ("valid", "same", "causal")
+    stems: ClassVar[dict[str, str]] = {"kernel": "depthwise"}
 
     def __init__(
         self,

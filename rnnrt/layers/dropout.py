@@ -102,8 +102,8 @@ class SpatialDropout1D(Dropout):
         dims = b.dims_of(x)
         return [dims[0], 1, dims[2]], (x.shape[0], 1, x.shape[2])
 
-    def given(self) -> dict[str, Any]:
-        return {key: value for key, value in super().given().items() if key != "noise_shape"}
+    def get_config(self) -> dict[str, Any]:
+        return {key: value for key, value in super().get_config().items() if key != "noise_shape"}
 
 
 class GaussianDropout(Random):
@@ -153,7 +153,7 @@ class AlphaDropout(Dropout):
 
 
 class ActivityRegularization(Identity):
-    """Adds l1 times the sum of |x| and l2 times that of x^2 to the loss."""
+    """Adds l1 times the sum of |x| and l2 times that of x^2, divided by the rows of the batch, to the loss."""
 
     arguments = ("l1", "l2")
 

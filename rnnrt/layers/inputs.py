@@ -62,9 +62,9 @@ class InputLayer(Layer):
         self.calls_recorded.append(record)
         return record.outputs[0]
 
-    def given(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, Any]:
         return {
-            "batch_shape": self.batch_shape,
+            "batch_shape": list(self.batch_shape),
             "dtype": self.input_dtype.name,
             "sparse": False,
             "ragged": False,

@@ -93,6 +93,9 @@ class Network(Layer):
     def create(self) -> None:
         """Call the layers with symbolic tensors, which makes the weights that are missing."""
         if self.symbols is None:
+            for part in self.walk():  # models inside are made on their own, as where they are written down
+                if isinstance(part, Network) and part is not self and part.inputs and not part.built:
+                    part.create()
             with within(*[self.name] * self.sequential):
                 self.symbols = self._replay()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnrt.errors import RnnrtError
-from rnnrt.layers import activations, shape_operations
+from rnnrt.layers import activations, serial, shape_operations
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor, TensorShape
 from rnnrt.layers.shape_operations import common_dtype
 from rnnrt.registry import auto_name
@@ -23,8 +23,8 @@ class Operation(Layer):
         super().__init__(name=name or auto_name(kind), **rest)
         self.kind, self.made_with = kind, dict(options)
 
-    def given(self) -> dict[str, Any]:
-        return {"name": self.name, **self.made_with}
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, **{key: serial.plain(value) for key, value in self.made_with.items()}}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:

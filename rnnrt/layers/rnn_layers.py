@@ -45,9 +45,9 @@ class OwnCell(RNN):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}")
         return getattr(cell, key)
 
-    def given(self) -> dict[str, Any]:
-        config = {key: value for key, value in super().given().items() if key != "cell"}
-        inner = self.cell.given()
+    def get_config(self) -> dict[str, Any]:
+        config = {key: value for key, value in super().get_config().items() if key != "cell"}
+        inner = self.cell.get_config()
         return {**config, **{key: inner[key] for key in cell_arguments(self.cell)}}
 
 

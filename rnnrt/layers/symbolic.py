@@ -16,8 +16,8 @@ from rnnrt.layers.builder import GraphBuilder, Tensor, TensorShape
 if TYPE_CHECKING:
     from rnnrt.layers.base import Layer
 
-_builder: ContextVar[GraphBuilder | None] = ContextVar("builder", default=None)
 _outside: ContextVar[tuple[str, ...]] = ContextVar("outside", default=())
+_kept: ContextVar[bool] = ContextVar("kept", default=True)
 _numbers = count()
 
 RUNNERS: list[Callable[..., Any]] = []
@@ -160,6 +160,16 @@ def tensors_in(value: Any) -> list[KerasTensor]:
     return [value] if isinstance(value, KerasTensor) else []
 
 
+def resolved(value: Any) -> Any:
+    """A nested structure with symbolic tensors in the place of descriptions of a model's inputs and outputs."""
+    if type(value) in (list, tuple):
+        return type(value)(resolved(v) for v in value)
+    if type(value) is dict:
+        return {k: resolved(v) for k, v in value.items()}
+    make = getattr(value, "make_symbol", None)
+    return value if make is None else make()
+
+
 def replaced(value: Any, put: Callable[[KerasTensor], Any]) -> Any:
     """A nested structure with something else in the place of each symbolic tensor."""
     if isinstance(value, KerasTensor):
@@ -173,21 +183,6 @@ def replaced(value: Any, put: Callable[[KerasTensor], Any]) -> Any:
     return value
 
 
-@contextmanager
-def built_in(b: GraphBuilder) -> Iterator[None]:
-    """Calls of layers within add nodes to that builder."""
-    token = _builder.set(b)
-    try:
-        yield
-    finally:
-        _builder.reset(token)
-
-
-def current_builder() -> GraphBuilder | None:
-    """The builder that calls of layers add their nodes to; None where they are recorded."""
-    return _builder.get()
-
-
 def call_layer(layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Record a call with symbolic tensors, or run one with arrays.
 
@@ -196,6 +191,7 @@ def call_layer(layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     RnnrtError
         The arguments are neither; or arrays, and nothing that runs them has been imported.
     """
+    args, kwargs = resolved(args), resolved(dict(kwargs))
     if tensors_in((args, kwargs)):
         return _record(layer, args, kwargs)
     if not args and not kwargs:
@@ -213,6 +209,16 @@ def within(*names: str) -> Iterator[None]:
         yield
     finally:
         _outside.reset(token)
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Calls within do not count among the calls of their layers."""
+    token = _kept.set(False)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def _record(layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -236,5 +242,6 @@ def _record(layer: Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> A
     for k, y in enumerate(found):
         mask_shape = None if y.mask is None else y.mask.shape
         record.outputs.append(KerasTensor((batch, *y.shape[1:]), y.dtype.name, record, k, mask_shape))
-    layer.calls_recorded.append(record)
+    if _kept.get():
+        layer.calls_recorded.append(record)
     return record.outputs if isinstance(outputs, (list, tuple)) else record.outputs[0]

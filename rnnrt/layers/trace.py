@@ -31,11 +31,9 @@ class _Trace:
         self.source: dict[int, InputLayer] = {}
         for x in self.inputs:
             own = x.record.layer
-            fresh = InputLayer(batch_shape=x.shape, dtype=x.dtype)
-            if isinstance(own, InputLayer):
-                self.source[id(x)] = own
-            else:
-                self.source[id(x)] = fresh
+            if not isinstance(own, InputLayer):
+                own = InputLayer(batch_shape=x.shape, dtype=x.dtype)
+            self.source[id(x)] = own
         self.done: list[Record] = []
         self.order: dict[int, int] = {}
         self.layers: dict[int, Layer] = {}

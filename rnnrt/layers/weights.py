@@ -13,11 +13,18 @@ from rnnrt.layers.variable import Variable
 
 
 class Weights:
-    """The weights of a layer and of the layers inside it, with Keras's names for them."""
+    """The weights of a layer and of the layers inside it, with Keras's names for them.
+
+    Class attributes
+    ----------------
+    weight_dtypes : dtypes of weights that do not have the layer's.
+    stems : what a weight's initializer, regularizer and constraint are named after, where not after the weight.
+    """
 
     name: str
     dtype: np.dtype
     weight_dtypes: ClassVar[dict[str, str]] = {}
+    stems: ClassVar[dict[str, str]] = {}
 
     def __init__(self, trainable: bool = True) -> None:
         self._trainable = bool(trainable)
@@ -133,7 +140,8 @@ class Weights:
         RnnrtError
             rnnrt knows nothing of that name.
         """
-        identifier = getattr(self, f"{name.removesuffix('_kernel') if name != 'kernel' else name}_{kind}", None)
+        stem = self.stems.get(name, name.removesuffix("_kernel"))
+        identifier = getattr(self, f"{stem}_{kind}", None)
         return None if identifier is None else resolve(kind, identifier, self.label())
 
     def put_array(self, name: str, array: np.ndarray) -> None:

@@ -105,7 +105,7 @@ def _network(spec: Mapping[str, Any]) -> Network:
 
 
 def _written(network: Network) -> Mapping[str, Any]:
-    serializer = Serializer()
+    serializer = Serializer(is_file=False)
     spec = serializer.network(network)
     if serializer.reasons:
         raise UnsupportedModelError(network.name, serializer.reasons, "written in Keras's form")

@@ -12,8 +12,9 @@ import numpy as np
 from rnnrt.errors import RnnrtError, UnsupportedModelError
 from rnnrt.ir import Graph
 from rnnrt.layers import Network
+from rnnrt.layers.called import Called, shapes_of
 from rnnrt.layers.graphs import StateSlot, TrainingGraph, inference_graph, training_graph
-from rnnrt.layers.symbolic import current_builder, tensors_in
+from rnnrt.layers.symbolic import resolved, tensors_in
 from rnnrt.layers.trace import network_between
 from rnnrt.layers.variable import Changes, Variable
 from rnnrt.layers.weights import Weights
@@ -52,6 +53,15 @@ class Model(Training, Structure, Weighted, Prediction, Running):
     >>> x = rnnrt.Input(shape=(None, 8))
     >>> y = layers.Dense(1)(layers.LSTM(32)(x))
     >>> model = Model(x, y)
+
+    A class of its own says in `call` what its layers do:
+
+    >>> class Tagger(Model):
+    ...     def __init__(self, units):
+    ...         super().__init__()
+    ...         self.words, self.memory = layers.Embedding(1000, 32), layers.LSTM(units)
+    ...     def call(self, inputs):
+    ...         return self.memory(self.words(inputs))
     """
 
     def __init__(
@@ -63,12 +73,17 @@ class Model(Training, Structure, Weighted, Prediction, Running):
         *,
         threads: int | None = None,
     ) -> None:
-        network: Network | None = None
         if isinstance(inputs, Graph):
             raise RnnrtError("a model of a graph is made by Model.from_graph(graph)")
+        if inputs is None and outputs is None and type(self).call is not Model.call:
+            self._begin(None, None, threads)
+            name = name or auto_name(type(self).__name__)
+            self.network = Called(self, frozenset(vars(self)), name=name, trainable=trainable)
+            self.network.face = self
+            return
         if inputs is None or outputs is None:
             raise RnnrtError("a model needs inputs=... and outputs=..., symbolic tensors as Input and layers give them")
-        given, results = tensors_in(_in_order(inputs)), tensors_in(_in_order(outputs))
+        given, results = (tensors_in(resolved(_in_order(value))) for value in (inputs, outputs))
         if not given or not results:
             kinds = f"{type(inputs).__name__} and {type(outputs).__name__}"
             raise RnnrtError(f"inputs and outputs must be symbolic tensors, as Input and layers give them; got {kinds}")
@@ -76,6 +91,16 @@ class Model(Training, Structure, Weighted, Prediction, Running):
         if not trainable:
             network.trainable = False
         self._begin(network, None, threads)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """What a model of a class of its own computes of symbolic tensors; `training` need not be a parameter."""
+        raise RnnrtError(f"model {self.name!r}: is made of inputs and outputs; call the model itself")
+
+    def _see(self, args: Sequence[Any]) -> None:
+        if isinstance(self.network, Called) and not self.network.inputs and args:
+            given = args[0] if len(args) == 1 else list(args)
+            self.network.expect(*shapes_of(given))
+            self.network.create()
 
     def _begin(self, network: Network | None, graph: Graph | None, threads: int | None) -> None:
         Running.__init__(self, threads)
@@ -176,16 +201,17 @@ class Model(Training, Structure, Weighted, Prediction, Running):
         return [] if holder is None else holder.weights
 
     def mark_changed(self) -> None:
-        """Tell the model that its structure or its weights' memory were changed behind its back."""
+        """Tell the model that its structure or its weights' memory has changed behind its back."""
         self._now, self._carrying = None, None
         Changes.count += 1
 
     def _other_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        b = current_builder()
-        if tensors_in((args, kwargs)) or b is not None:
+        args, kwargs = resolved(args), resolved(kwargs)
+        if tensors_in((args, kwargs)):
             if self.network is None:
                 raise UnsupportedModelError(self.name, [f"model {self.name!r}: came without layers; call it on arrays"])
-            return self.network(*args, **kwargs) if b is None else self.network.apply(b, *args, **kwargs)
+            return self.network(*args, **kwargs)
+        self._see(args)
         if "training" in kwargs and "training" not in self._input_names and kwargs.pop("training"):
             raise RnnrtError(f"model {self.name!r}: is called with training=True; it trains by fit alone")
         if kwargs.get("mask", 0) is None and "mask" not in self._input_names:

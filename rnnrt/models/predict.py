@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnrt.errors import RnnrtError, ShapeError
+from rnnrt.callbacks import CallbackList
+from rnnrt.errors import ShapeError
 from rnnrt.layers.graphs import StateSlot, inference_graph
 from rnnrt.runtime import Session
+from rnnrt.training.batches import make_batches
 
 if TYPE_CHECKING:
     from rnnrt.layers import Network
@@ -36,18 +38,18 @@ class Prediction:
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Any:
-        """The outputs for arrays of many rows.
+        """The outputs for many rows.
 
         Parameters
         ----------
-        x : array_like, or a list or dict of them
-            One for each input, all with the same number of rows.
+        x : array_like, or a list or dict of them; or a PyDataset, a generator or an iterable of batches
+            One array for each input, all with the same number of rows.
         batch_size : int, optional
             Rows of one run, 32 unless told. Stateful layers carry their states from batch to batch.
         verbose : ignored
         steps : int, optional
             Stop after so many batches.
-        callbacks : None
+        callbacks : list of Callback, optional
 
         Returns
         -------
@@ -59,28 +61,43 @@ class Prediction:
         ShapeError
             The arrays do not fit the inputs, or each other.
         """
-        if callbacks:
-            raise RnnrtError("predict takes no callbacks")
+        every = CallbackList(callbacks, model=self, verbose=0, epochs=1, steps=steps)
+        every.on_predict_begin()
+        parts: list[list[np.ndarray]] = []
+        for batch in self._batches_of(x, batch_size, steps):
+            every.on_predict_batch_begin(len(parts))
+            parts.append(self._run_batch(batch))
+            every.on_predict_batch_end(len(parts) - 1, {})
+        every.on_predict_end()
+        results = parts[0] if len(parts) == 1 else [np.concatenate(group) for group in zip(*parts, strict=True)]
+        return results[0] if len(results) == 1 else results
+
+    def _batches_of(self, x: Any, batch_size: int | None, steps: int | None) -> Iterator[list[np.ndarray]]:
+        if not isinstance(x, (Mapping, list, tuple)) and not hasattr(x, "__array__"):
+            for xs, _, _ in make_batches(x, steps=steps):
+                yield self._arrays_of(xs if len(xs) > 1 else xs[0])
+            return
         arrays = self._arrays_of(x)
         rows = len(arrays[0])
         size = 32 if batch_size is None else int(batch_size)
         if size < 1:
             raise ShapeError(f"batch_size={batch_size} must be positive")
-        parts: list[list[np.ndarray]] = []
-        for start in range(0, max(rows, 1), size):
-            if steps is not None and len(parts) >= steps:
-                break
+        for number, start in enumerate(range(0, max(rows, 1), size)):
+            if steps is not None and number >= steps:
+                return
             self._fits_states(min(rows - start, size))
-            parts.append(self._run_batch([a[start : start + size] for a in arrays]))
-        results = parts[0] if len(parts) == 1 else [np.concatenate(group) for group in zip(*parts, strict=True)]
-        return results[0] if len(results) == 1 else results
+            yield [a[start : start + size] for a in arrays]
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
         results = self._run_batch(self._arrays_of(x))
         return results[0] if len(results) == 1 else results
 
+    def _see(self, args: Sequence[Any]) -> None:
+        """What there is to learn from the first arrays."""
+
     def _arrays_of(self, x: Any) -> list[np.ndarray]:
+        self._see((x,))
         names = self._input_names
         if isinstance(x, Mapping):
             missing, unknown = [n for n in names if n not in x], [n for n in x if n not in names]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,19 @@ from rnnrt.samples import suitable_inputs
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """An input or output of a model: `shape` holds None for a free axis, and is None when the rank is unknown."""
+    """An input or output of a model: `shape` holds None for a free axis, and is None when the rank is unknown.
+
+    Of a model with layers, it can be given to layers and to `Model` where these take symbolic tensors.
+    """
 
     name: str
     dtype: np.dtype
     shape: tuple[int | None, ...] | None
+    make_symbol: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
 
-def _info(value: Value) -> TensorInfo:
+def described(value: Value) -> TensorInfo:
+    """A value of a graph as users see it."""
     shape = None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
     return TensorInfo(value.name, value.dtype, shape)
 
@@ -77,12 +82,12 @@ class Running:
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
         """What the model takes, in order."""
-        return tuple(_info(v) for v in self.graph.inputs)
+        return tuple(described(v) for v in self.graph.inputs)
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
         """What the model gives, in order."""
-        return tuple(_info(v) for v in self.graph.outputs)
+        return tuple(described(v) for v in self.graph.outputs)
 
     @property
     def _input_names(self) -> list[str]:

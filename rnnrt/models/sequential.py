@@ -45,7 +45,13 @@ class Sequential(Model):
     ) -> None:
         self._begin(Chain(name=name or auto_name("Sequential"), trainable=trainable), None, threads)
         for layer in layers or []:
-            self.add(layer)
+            self._append(layer)
+        self._count()
+
+    def _count(self) -> None:
+        """Keras makes a Functional model each time that it builds a Sequential one, which takes a name."""
+        if self.network.layers and self.network.inputs:
+            auto_name("Functional")
 
     def add(self, layer: Any) -> None:
         """Put a layer, a model or, at the front, an `Input` behind the others.
@@ -55,6 +61,10 @@ class Sequential(Model):
         RnnrtError
             It is none of these, or its name is taken.
         """
+        self._append(layer)
+        self._count()
+
+    def _append(self, layer: Any) -> None:
         chain = self.network
         if isinstance(layer, KerasTensor) and isinstance(layer.record.layer, InputLayer):
             layer = layer.record.layer
@@ -136,6 +146,7 @@ class Sequential(Model):
         """Make the weights for inputs of that shape, the batch first."""
         if not self.network.inputs or input_shape is None:
             self.network.build(input_shape)
+            self._count()
 
     def build_graph(self) -> Graph:
         if not self.network.layers and not self.network.inputs:
@@ -146,15 +157,6 @@ class Sequential(Model):
                 "give the first layer an input_shape, or call build(input_shape)"
             )
         return super().build_graph()
-
-    def _other_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._see(args)
-        return super()._other_call(args, kwargs)
-
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `Model.predict`; a model that does not know the shape of its input learns it from `x`."""
-        self._see((x,))
-        return super().predict(x, *args, **kwargs)
 
     def _see(self, args: Sequence[Any]) -> None:
         """Learn the input from the first array."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnnrt.errors import RnnrtError
-from rnnrt.ir import Graph
+from rnnrt.ir import Graph, Value
 from rnnrt.layers import Layer, Network
 from rnnrt.layers.symbolic import KerasTensor
+from rnnrt.models.running import TensorInfo, described
 
 
 class Structure:
     """What `Model` takes from here: its layers, shapes and symbolic tensors."""
 
     network: Network | None
-    inputs: Any
-    outputs: Any
+    graph: Any
     _source: Graph | None
     _states: dict[str, np.ndarray]
     _holder: Any
@@ -56,6 +58,24 @@ class Structure:
             if layer.name == name:
                 return layer
         raise RnnrtError(f"model {self.name!r} has no layer {name!r}; it has {[layer.name for layer in layers]}")
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """What the model takes, in order."""
+        return self._described(self.graph.inputs, 0)
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """What the model gives, in order."""
+        return self._described(self.graph.outputs, 1)
+
+    def _described(self, values: Sequence[Value], side: int) -> tuple[TensorInfo, ...]:
+        if self.network is None:
+            return tuple(described(v) for v in values)
+        return tuple(replace(described(v), make_symbol=partial(self._symbol, side, k)) for k, v in enumerate(values))
+
+    def _symbol(self, side: int, k: int) -> KerasTensor:
+        return self._symbols()[side][k]
 
     @property
     def input(self) -> Any:

@@ -3,141 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnrt import optimizers as optimizers_module
-from rnnrt import random as random_module
 from rnnrt.callbacks import CallbackList
-from rnnrt.errors import RnnrtError, ShapeError, StateError
-from rnnrt.losses import SparseCategoricalCrossentropy
-from rnnrt.runtime.threads import thread_count
+from rnnrt.errors import RnnrtError, ShapeError
+from rnnrt.models.compiled import Compiled
 from rnnrt.training.batches import Batches, make_batches, split_validation
 from rnnrt.training.loop import Loop, Validation
-from rnnrt.training.objective import Objective
 from rnnrt.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from rnnrt.training.gradients import GradientReport
 
-_IGNORED = ("run_eagerly", "jit_compile", "auto_scale_loss", "steps_per_execution")
 
+class Training(Compiled):
+    """What `Model` takes from here: `fit`, `evaluate` and single steps."""
 
-class Training:
-    """What `Model` takes from here."""
-
-    stop_training: bool
-    _compiled: dict[str, Any] | None
-    _trainer: Trainer | None
-    _trained_ids: tuple[int, ...] | None
-    _threads: int | None
     _initial_epoch: int | None
     _initial_batch: int | None
-    _running_batches: Batches | None
-    _resumed_batches: Any
-    name: Any
-    training_graph: Any
-    mark_changed: Any
     history: Any
-
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        **options: Any,
-    ) -> None:
-        """Say how the model learns.
-
-        Parameters
-        ----------
-        optimizer : str or Optimizer
-        loss : str, Loss, function, or a list or dict of them by output
-        loss_weights : float, or a list or dict by output, optional
-        metrics, weighted_metrics : list, or a list of lists or a dict by output, optional
-            Names or `Metric` objects; weighted ones get `sample_weight` and `class_weight`.
-        **options
-            `run_eagerly`, `jit_compile`, `auto_scale_loss` and `steps_per_execution` change nothing here.
-
-        Raises
-        ------
-        RnnrtError
-            A name or an argument is not known.
-        """
-        unknown = sorted(set(options) - set(_IGNORED))
-        if unknown:
-            raise RnnrtError(f"compile: {unknown} are not known; it takes optimizer, loss, loss_weights and metrics")
-        self._compiled = {
-            "optimizer": optimizers_module.get(optimizer),
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-        }
-        self._trainer = None
-        self.stop_training = False
-
-    @property
-    def optimizer(self) -> Any:
-        """The optimizer that `compile` got."""
-        return self._settings()["optimizer"]
-
-    @property
-    def loss(self) -> Any:
-        """The loss that `compile` got."""
-        return self._settings()["loss"]
-
-    @property
-    def compiled(self) -> bool:
-        """Whether `compile` was called."""
-        return self._compiled is not None
-
-    @property
-    def metrics(self) -> list[Any]:
-        """The metrics in use: the loss first."""
-        return [] if self._trainer is None else self._trainer.objective.everything()
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """Names of `metrics`."""
-        return [metric.name for metric in self.metrics]
-
-    def _settings(self) -> dict[str, Any]:
-        if self._compiled is None:
-            raise StateError(f"model {self.name!r} is not compiled; call compile(optimizer, loss) first")
-        return self._compiled
-
-    def _trainer_for(self, xs: Sequence[Any], ys: Sequence[Any], carry_all: bool = False) -> Trainer:
-        """The trainer; made when the first data shows what the model is built for, and anew after `compile`."""
-        settings = self._settings()
-        frozen = tuple(id(v) for v in self.trainable_weights) if self.built else None  # type: ignore[attr-defined]
-        if self._trainer is not None and self._trainer.carries_all == carry_all and self._trained_ids == frozen:
-            return self._trainer
-        if not self.built:  # type: ignore[attr-defined]
-            self._build_for(xs)
-        graphs = {training: self.training_graph(training, carry_all) for training in (True, False)}
-        objective = Objective(
-            graphs[True].outputs,
-            settings["loss"],
-            settings["metrics"],
-            settings["weighted_metrics"],
-            settings["loss_weights"],
-            [(np.shape(y), v.shape) for y, v in zip(ys, graphs[True].graph.outputs, strict=False)]
-            if len(ys) == len(graphs[True].outputs)
-            else (),
-        )
-        seed = int(random_module.generator().integers(0, 2**62))
-        self._trainer = Trainer(graphs, objective, settings["optimizer"], seed, thread_count(self._threads), carry_all)
-        self._trained_ids = tuple(id(v) for v in self.trainable_weights)  # type: ignore[attr-defined]
-        return self._trainer
-
-    def _build_for(self, xs: Sequence[Any]) -> None:
-        shapes = [(None, *np.shape(x)[1:]) for x in xs]
-        self.build(shapes[0] if len(shapes) == 1 else shapes)  # type: ignore[attr-defined]
 
     def fit(
         self,
@@ -203,7 +90,7 @@ class Training:
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = split_validation((x, y, sample_weight), validation_split)
         self._settings()
-        names = self._data_names(x)
+        names = self._data_names(x, y, sample_weight, validation_data, *_flat_pair(validation_data))
         batches = make_batches(
             x,
             y,
@@ -257,7 +144,7 @@ class Training:
             The loss alone where there are no metrics; a dict with `return_dict`.
         """
         self._settings()
-        batches = make_batches(x, y, sample_weight, batch_size, steps, **self._data_names(x))
+        batches = make_batches(x, y, sample_weight, batch_size, steps, **self._data_names(x, y, sample_weight))
         xs, ys, _ = batches.peek()
         trainer = self._trainer_for(xs, ys)
         every = CallbackList(callbacks, model=self, verbose=0, epochs=1, steps=batches.num_batches)
@@ -280,17 +167,6 @@ class Training:
         trainer.test(*batch)
         return self._so_far(trainer, return_dict)
 
-    def reset_states(self) -> None:
-        """Let the next batch begin with zeros in all stateful layers."""
-        self._states.clear()  # type: ignore[attr-defined]
-        if self._trainer is not None:
-            self._trainer.reset_states()
-
-    def reset_metrics(self) -> None:
-        """Begin anew with the metrics that `train_on_batch` and `test_on_batch` give."""
-        if self._trainer is not None:
-            self._trainer.objective.reset()
-
     def _one_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple[Trainer, Any]:
         batch = self._rows_at_once(x, y, sample_weight, class_weight)
         return self._trainer_for(batch[0], batch[1]), batch
@@ -301,27 +177,15 @@ class Training:
         size = np.shape(first)[0] if np.ndim(first) else 0
         if not size:
             raise ShapeError("the batch is empty; give at least one row")
+        names = self._data_names(x, y, sample_weight)
         batches = make_batches(
-            x, y, sample_weight, size, class_weight=class_weight, sparse_targets=self._sparse(), **self._data_names(x)
+            x, y, sample_weight, size, class_weight=class_weight, sparse_targets=self._sparse(), **names
         )
         return next(iter(batches))
 
     def _so_far(self, trainer: Trainer, return_dict: bool) -> Any:
         logs = trainer.objective.result()
         return logs if return_dict else _flat(logs)
-
-    def _sparse(self) -> bool | None:
-        loss = self._settings()["loss"]
-        if isinstance(loss, SparseCategoricalCrossentropy) or loss == "sparse_categorical_crossentropy":
-            return True
-        return False if isinstance(loss, str) and loss.startswith(("categorical", "binary")) else None
-
-    def _data_names(self, x: Any) -> dict[str, Any]:
-        """The order of inputs and outputs, where dicts name them."""
-        if not self.built:  # type: ignore[attr-defined]
-            return {}
-        graph_inputs = [info.name for info in self.inputs]  # type: ignore[attr-defined]
-        return {"input_names": graph_inputs, "output_names": [info.name for info in self.outputs]}  # type: ignore[attr-defined]
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None, names: Mapping[str, Any]) -> Batches:
         if isinstance(data, (tuple, list)):
@@ -370,31 +234,11 @@ class Training:
                 self._trainer = None
                 random_module.restore(drawn)
 
-    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """All that a training needs to go on as if it had never stopped: arrays, and what JSON can say."""
-        if self._trainer is None:
-            raise StateError(f"model {self.name!r} has not been trained; there is no state of a training to save")
-        arrays, meta = self._trainer.state()
-        batches = self._running_batches
-        more = {"random": random_module.state(), "batches": None if batches is None else batches.state()}
-        return arrays, {**meta, **more}
-
-    def restore_training_state(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-        """Go on where `training_state` was taken.
-
-        Raises
-        ------
-        StateError
-            It belongs to another model.
-        """
-        if self._trainer is None:
-            raise StateError(f"model {self.name!r} has no trainer yet; restore within fit, by BackupAndRestore")
-        self._trainer.load_state(arrays, meta)
-        random_module.restore(meta["random"])
-        self._resumed_batches = meta["batches"]
-        self.mark_changed()
-
 
 def _flat(logs: Mapping[str, Any]) -> Any:
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
+
+
+def _flat_pair(data: Any) -> tuple[Any, ...]:
+    return tuple(data) if isinstance(data, (tuple, list)) else ()

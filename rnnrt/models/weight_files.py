@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from rnnrt.errors import ModelFormatError
+from rnnrt.formats.files import replacing
 from rnnrt.formats.hdf5 import H5Reader
-from rnnrt.formats.keras_store import store_groups
+from rnnrt.formats.keras_store import hdf5_of
 from rnnrt.formats.keras_weights import load_groups, load_named
 from rnnrt.layers import Layer
 from rnnrt.layers.variable import Variable
@@ -28,21 +29,15 @@ def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = Tru
     kind = _kind(model, file)
     if file.exists() and not overwrite:
         raise ModelFormatError(f"{file}: is there already; give overwrite=True, or another path")
-    scratch = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        if kind == "h5":
-            import h5py
+    if kind == "h5":
+        assert model.network is not None
+        data = hdf5_of(model.network)
+    else:
+        from safetensors.numpy import save
 
-            assert model.network is not None
-            with h5py.File(scratch, "w") as root:
-                store_groups(model.network, root)
-        else:
-            from safetensors.numpy import save_file
-
-            save_file({name: np.ascontiguousarray(v.value) for name, v in _named(model).items()}, scratch)
-        os.replace(scratch, file)
-    finally:
-        scratch.unlink(missing_ok=True)
+        data = save({name: np.ascontiguousarray(v.value) for name, v in _named(model).items()})
+    with replacing(file) as stream:
+        stream.write(data)
 
 
 def load_weights(model: Any, path: str | os.PathLike[str]) -> None:

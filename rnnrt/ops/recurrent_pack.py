@@ -277,7 +277,7 @@ def lower_backward(
     where = {key: k for k, key in enumerate(gradients) if k < len(node.outputs) and node.outputs[k]}
     hs, wide = sizes.padded, -(-sizes.inputs // sizes.lanes) * sizes.lanes
     columns = sizes.gates * hs
-    elements = 3 * sizes.batch * hs + max(wide, 4 * hs) + 3 * hs + columns * (hs + wide + sizes.hidden + 2)
+    elements = 3 * sizes.batch * hs + max(wide, 4 * hs) + 7 * hs + columns * (hs + wide + sizes.hidden)
     elements += max(columns * sizes.inputs, sizes.threads * ROWS_AT_ONCE * sizes.inputs)
     return [
         KernelCall(

@@ -13,7 +13,7 @@ from rnnrt.errors import ShapeError
 __all__ = ["Block", "Segment", "check_segments", "cut", "gradient_scales"]
 
 # With weights, gradients, two slots and three blocks of scratch in float32 this is 224 KiB: within a second cache.
-_BLOCK = 8192
+_BLOCK = 32768
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from rnnrt.utils.arrays import normalize, pad_sequences, to_categorical
 from rnnrt.utils.dataset import PyDataset, Sequence
 from rnnrt.utils.seed import set_random_seed
+from rnnrt.utils.session import clear_session
 from rnnrt.utils.split import split_dataset
 from rnnrt.utils.timeseries import TimeseriesDataset, timeseries_dataset_from_array
 
@@ -10,6 +11,7 @@ __all__ = [
     "PyDataset",
     "Sequence",
     "TimeseriesDataset",
+    "clear_session",
     "normalize",
     "pad_sequences",
     "set_random_seed",

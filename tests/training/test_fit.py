@@ -218,6 +218,7 @@ def test_generators_and_validation() -> None:
     history = model.fit(batches(), steps_per_epoch=4, epochs=3, validation_data=(x, y), verbose=0).history
     assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert len(history["val_loss"]) == 3
+    np.testing.assert_allclose(model.predict((x[k : k + 16],) for k in range(0, 64, 16)), model.predict(x), atol=1e-6)
     assert len(model.fit(x, y, validation_split=0.25, epochs=1, verbose=0).history["val_loss"]) == 1
 
 

@@ -19,6 +19,7 @@ from rnnrt.ops.evaluate import evaluate
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "AlphaDropout": {"rate": 0.25},
     "Activation": {"activation": "tanh"},
+    "AveragePooling1D": {"pool_size": 3},
     "Bidirectional": {"merge_mode": "sum"},
     "Conv1D": {"filters": 3, "kernel_size": 2, "padding": "causal", "dilation_rate": 2},
     "Conv1DTranspose": {"filters": 3, "kernel_size": 2, "strides": 2, "padding": "same"},

@@ -19,10 +19,13 @@ def test_the_example_runs(tmp_path, monkeypatch):
     pytest.importorskip("onnx")
     (tmp_path / "digits.onnx").symlink_to(ROOT / "rnnrt/demo_data/digits.onnx")
     monkeypatch.chdir(tmp_path)
-    (example,) = blocks("python")
+    run, train = blocks("python")
     scope: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), scope)
+    exec(compile(run, "README.md", "exec"), scope)
     np.testing.assert_array_equal(scope["y_t"], scope["y"])
+    (tmp_path / "digits.onnx").unlink()  # a link to the demo's own file
+    exec(compile(train, "README.md", "exec"), scope)
+    assert (tmp_path / "digits.onnx").exists()
 
 
 def test_the_verbs_exist():

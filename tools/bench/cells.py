@@ -77,6 +77,18 @@ class Cell:
             return max(projection + step, nbytes / c.stream(nbytes))
         return projection + self.T * max(step, r_bytes / c.stream(r_bytes))
 
+    def backward_floor(self, first: bool, ceilings: Ceilings | None = None) -> float:
+        """Seconds that the way back must take: a step's product with R as in `floor`, then dR, dW, and dX.
+
+        The products that do not wait for each other's steps, 2 T B G H (H + 2 I) floating point operations, are counted
+        at the FMA peak. The first layer of a network has no dX.
+        """
+        c = ceilings or Ceilings()
+        peak, row = c.flops * c.cores, 2.0 * self.B * GATES[self.kind] * self.H
+        r_bytes = 4.0 * GATES[self.kind] * self.H * self.H
+        step = max(row * self.H / peak, r_bytes / c.stream(r_bytes))
+        return self.T * (step + row * (self.H + self.I * (1 if first else 2)) / peak)
+
     def weights(self, seed: int = 0) -> dict[str, np.ndarray]:
         """W, R and B in ONNX's layouts, float32."""
         rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Draw the figures of docs/performance.md from what the benchmarks wrote.
+"""Draw the figures of docs/performance.md from what the benchmarks wrote; how all figures look.
 
 python tools/bench/plots.py --peers peers.json --scaling scaling.json -o docs/images
 """
@@ -24,10 +24,17 @@ COLOURS = {"rnnrt": "#c1440e", "onnxruntime": "#4a6fa5", "torch": "#7a9e7e", "op
 ENGINES = tuple(COLOURS)
 
 
+def panels(width: float, height: float, columns: int) -> tuple[Any, list[Any]]:
+    """A figure with some axes side by side."""
+    figure, grid = plt.subplots(1, columns, figsize=(width, height), layout="constrained", squeeze=False)
+    for ax in grid[0]:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(alpha=0.25, linewidth=0.6)
+    return figure, list(grid[0])
+
+
 def axes(width: float, height: float) -> tuple[Any, Any]:
-    figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.25, linewidth=0.6)
+    figure, (ax,) = panels(width, height, 1)
     return figure, ax
 
 

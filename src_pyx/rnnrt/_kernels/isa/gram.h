@@ -1,27 +1,13 @@
 /* Products summed over rows, for the real type of real.h: C = A^T G over N rows, C of M x columns. Needs walk.h.
  *
- * A's rows lie `lda` apart; row k of G is found by `row_of`. Columns come in panels, c0..c1 of them; rows of C are
- * `ldc` apart; G has `width` columns, and C more where they do not fill a panel. `sums`, if not NULL, gets the sums of G's rows. Every entry of C has one accumulator that goes through
- * the rows in order, whatever the share of columns. */
+ * Rows come in runs, evenly apart within each. Columns come in panels; G has `width` of them, C more where they do not
+ * fill a panel. Every entry of C has one accumulator that goes through the rows in order, whatever the share of
+ * columns, and so have the sums of G's rows. */
 #ifndef RN_GRAM
 #define RN_GRAM
-#define GRAM_ROWS 96 /* rows whose columns of a tile stay in the first cache */
+#define GRAM_ROWS 128 /* rows whose columns of a tile stay in the first cache */
 #define GRAM_M (VEC_BYTES == 64 ? 6 : 3)
 #define GRAM_P 4
-
-/* In which order the rows of a block of G (T, B) are summed: step by step forwards or backwards, or row by row. */
-enum rn_order { ORDER_STEPS, ORDER_STEPS_BACK, ORDER_ROWS };
-typedef struct {
-    int64_t T, B;
-    enum rn_order order;
-} rn_rows;
-
-RN_INLINE int64_t rn_row_of(const rn_rows *rows, int64_t k)
-{
-    if (rows->order == ORDER_ROWS)
-        return k % rows->T * rows->B + k / rows->T;
-    return rows->order == ORDER_STEPS ? k : (rows->T - 1 - k / rows->B) * rows->B + k % rows->B;
-}
 #endif
 
 RN_INLINE void TYPED(gram_tile)(const int M, const int P, int64_t N, const REAL *a, int64_t lda, const REAL *g, REAL *c,
@@ -69,38 +55,58 @@ static void TYPED(gram_any)(int M, int P, int64_t N, const REAL *a, int64_t lda,
 }
 #undef GRAM_CASE
 
-static void TYPED(gram)(const rn_rows *rows, int64_t M, const REAL *a, int64_t lda, const REAL *g, int64_t ldg,
-                        int64_t width, int64_t c0, int64_t c1, REAL *c, int64_t ldc, REAL *sums)
+/* N rows of P panels of G one after the other; their sums, if wanted. */
+static void TYPED(gram_pack)(int P, int64_t N, const REAL *g, int64_t ldg, int64_t width, REAL *block, REAL *sums)
+{
+    VREAL sum[GRAM_P];
+    for (int q = 0; sums && q < P; q++)
+        sum[q] = V(load)(sums + q * LANES);
+    for (int64_t k = 0; k < N; k++)
+        for (int q = 0; q < P; q++) {
+            const VREAL x = V(load_n)(g + k * ldg + q * LANES, width - q * LANES);
+            V(store)(block + (k * P + q) * LANES, x);
+            if (sums)
+                sum[q] += x;
+        }
+    for (int q = 0; sums && q < P; q++)
+        V(store)(sums + q * LANES, sum[q]);
+}
+
+/* One A: C = A^T G; A's rows of an inner run lie `lda` apart, and runs `run` apart. */
+typedef struct {
+    int64_t M, lda, run, ldc;
+    const REAL *a;
+    REAL *c;
+} TYPED(gram_source);
+
+/* Columns c0..c1 of the products of every source with G, whose rows lie likewise; G is read from memory once. */
+static void TYPED(gram)(int64_t runs, int64_t rows, const TYPED(gram_source) *sources, int n_sources, const REAL *g,
+                        int64_t ldg, int64_t g_run, int64_t width, int64_t c0, int64_t c1, REAL *sums)
 {
     REAL block[GRAM_ROWS * GRAM_P * LANES] __attribute__((aligned(64)));
-    const int64_t total = rows->T * rows->B, tiles = (M + GRAM_M - 1) / GRAM_M;
-    for (int64_t m = 0; m < M; m++)
-        memset(c + m * ldc + c0 * LANES, 0, (size_t)((c1 - c0) * LANES) * sizeof(REAL));
+    const size_t own = (size_t)((c1 - c0) * LANES) * sizeof(REAL);
+    for (int k = 0; k < n_sources; k++)
+        for (int64_t m = 0; m < sources[k].M; m++)
+            memset(sources[k].c + m * sources[k].ldc + c0 * LANES, 0, own);
     if (sums)
-        memset(sums + c0 * LANES, 0, (size_t)((c1 - c0) * LANES) * sizeof(REAL));
-    for (int64_t k0 = 0; k0 < total; k0 += GRAM_ROWS) {
-        const int64_t N = total - k0 < GRAM_ROWS ? total - k0 : GRAM_ROWS;
-        for (int64_t p = c0; p < c1; p += GRAM_P) {
-            const int P = c1 - p < GRAM_P ? (int)(c1 - p) : GRAM_P;
-            VREAL sum[GRAM_P];
-            for (int q = 0; sums && q < P; q++)
-                sum[q] = V(load)(sums + (p + q) * LANES);
-            for (int64_t k = 0; k < N; k++) {
-                const REAL *from = g + rn_row_of(rows, k0 + k) * ldg + p * LANES;
-                for (int q = 0; q < P; q++) {
-                    const VREAL x = V(load_n)(from + q * LANES, width - (p + q) * LANES);
-                    V(store)(block + (k * P + q) * LANES, x);
-                    if (sums)
-                        sum[q] += x;
+        memset(sums + c0 * LANES, 0, own);
+    for (int64_t run = 0; run < runs; run++)
+        for (int64_t k0 = 0; k0 < rows; k0 += GRAM_ROWS) {
+            const int64_t N = rows - k0 < GRAM_ROWS ? rows - k0 : GRAM_ROWS;
+            for (int64_t p = c0; p < c1; p += GRAM_P) {
+                const int P = c1 - p < GRAM_P ? (int)(c1 - p) : GRAM_P;
+                TYPED(gram_pack)(P, N, g + run * g_run + k0 * ldg + p * LANES, ldg, width - p * LANES, block,
+                                 sums ? sums + p * LANES : NULL);
+                for (int k = 0; k < n_sources; k++) {
+                    const TYPED(gram_source) *s = sources + k;
+                    const REAL *a = s->a + run * s->run + k0 * s->lda;
+                    const int64_t tiles = (s->M + GRAM_M - 1) / GRAM_M;
+                    for (int64_t tile = 0, m = 0; tile < tiles; tile++) {
+                        const int M = (int)((s->M - m + tiles - tile - 1) / (tiles - tile));
+                        TYPED(gram_any)(M, P, N, a + m, s->lda, block, s->c + m * s->ldc + p * LANES, s->ldc);
+                        m += M;
+                    }
                 }
             }
-            for (int q = 0; sums && q < P; q++)
-                V(store)(sums + (p + q) * LANES, sum[q]);
-            for (int64_t tile = 0, m = 0; tile < tiles; tile++) {
-                const int rest = (int)((M - m + tiles - tile - 1) / (tiles - tile));
-                TYPED(gram_any)(rest, P, N, a + k0 * lda + m, lda, block, c + m * ldc + p * LANES, ldc);
-                m += rest;
-            }
         }
-    }
 }

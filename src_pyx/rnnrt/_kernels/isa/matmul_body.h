@@ -102,9 +102,9 @@ static void TYPED(gram_task)(void *argument, int thread, int n_threads, rn_barri
 {
     const TYPED(gram_job) *job = argument;
     const int64_t panels = (job->N + LANES - 1) / LANES;
-    const rn_rows rows = {job->K, 1, ORDER_STEPS};
-    TYPED(gram)(&rows, job->M, job->a, job->M, job->b, job->N, job->N, panels * thread / n_threads,
-                panels * (thread + 1) / n_threads, job->c, panels * LANES, NULL);
+    const TYPED(gram_source) source = {job->M, job->M, 0, panels * LANES, job->a, job->c};
+    TYPED(gram)(1, job->K, &source, 1, job->b, job->N, 0, job->N, panels * thread / n_threads,
+                panels * (thread + 1) / n_threads, NULL);
 }
 
 /* IN a (M, K) or, turned, (K, M); b (K, N) or, turned, (N, K); a row (N,) to add, or none. ints: M, N, K, whether a is

@@ -1,11 +1,17 @@
 /* The backward pass of a recurrent operator as a whole, for the real type of real.h: the walk back, then dX, dW, dR and
  * dB, each one product over all steps. */
+#ifndef RN_GRAM_USES
+#define RN_GRAM_USES
+/* X, the states, or the states behind the reset gate. */
+enum { BY_INPUTS = 1, BY_STATES = 2, BY_RESET = 4 };
+#endif
+
 typedef struct {
     const rn_call *call;
     const TYPED(back_cell) *cell;
     TYPED(back) back;
     int64_t d, w_ld, r_ld;
-    REAL *Wt, *Rt, *dW, *dR, *sums_x, *sums_r; /* scratch */
+    REAL *Wt, *Rt, *dW, *dR, *sums; /* scratch */
 } TYPED(back_job);
 
 static void TYPED(across_task)(void *argument, int thread, int n_threads, rn_barrier_state *barrier)
@@ -90,32 +96,58 @@ static void TYPED(inputs_task)(void *argument, int thread, int n_threads, rn_bar
     }
 }
 
-/* dW = X^T dG, dR = H^T dG and the sums of dG; threads take columns. */
+/* A source of `gram` among the rows of the inputs, or of a history of states. */
+static TYPED(gram_source) TYPED(rows_of)(const TYPED(back) *back, const REAL *a, int64_t M, int64_t t, int64_t b,
+                                         REAL *c, int64_t ldc)
+{
+    const int by_step = back->B >= back->steps;
+    return (TYPED(gram_source)){M, by_step ? b : t, by_step ? t : b, ldc, a, c};
+}
+
+/* What the gradients in column `at` of a row, in units of hs, are multiplied with. */
+static int TYPED(uses_of)(const TYPED(back_cell) *cell, int at)
+{
+    const int x = at - cell->x0, r = at - cell->r0;
+    const int by_states = cell->second ? cell->r_parts[0].gates : TYPED(part_gates)(cell->r_parts);
+    return (x >= 0 && x < TYPED(part_gates)(cell->x_parts)) * BY_INPUTS + (r >= 0 && r < by_states) * BY_STATES
+         + (cell->second && !at) * BY_RESET;
+}
+
+/* dW = X^T dG, dR = H^T dG and the sums of dG, step by step or row by row; threads take columns. Columns that W and R
+ * both see are read once. */
 static void TYPED(weights_task)(void *argument, int thread, int n_threads, rn_barrier_state *barrier)
 {
     const TYPED(back_job) *job = argument;
     const TYPED(back) *back = &job->back;
     const TYPED(back_cell) *cell = job->cell;
-    const rn_call *call = job->call;
-    const int64_t hs = back->hs, ks = back->kept.ks, panels = back->panels;
-    const REAL *x = call->in[IN_X]->data, *dG = back->kept.rows;
-    const rn_rows all = {back->T, back->B, call->ints[INT_LAYOUT] ? ORDER_ROWS : ORDER_STEPS};
-    const rn_rows walked = {back->steps, back->B, back->reverse ? ORDER_STEPS_BACK : ORDER_STEPS};
-    const int64_t nx = TYPED(part_gates)(cell->x_parts) * panels, nr = TYPED(part_gates)(cell->r_parts) * panels;
-    TYPED(gram)(&all, back->I, x, back->I, dG + cell->x0 * hs, ks, nx * LANES, nx * thread / n_threads, nx * (thread + 1) / n_threads,
-                job->dW, job->w_ld, job->sums_x);
-    if (!cell->second) {
-        TYPED(gram)(&walked, back->H, back->kept.a, hs, dG + cell->r0 * hs, ks, nr * LANES, nr * thread / n_threads,
-                    nr * (thread + 1) / n_threads, job->dR, job->r_ld, job->sums_r);
-        return;
+    const int64_t hs = back->hs, ks = back->kept.ks, B = back->B, batch_first = job->call->ints[INT_LAYOUT];
+    const int64_t I = back->I, H = back->H, x_t = batch_first ? I : B * I, x_b = batch_first ? back->T * I : I;
+    const int by_step = B >= back->steps;
+    const int64_t runs = by_step ? back->steps : B, rows = by_step ? B : back->steps;
+    /* the history follows the walk: step t of a walk back is state steps - 1 - t */
+    const int64_t h_t = back->reverse ? -B * hs : B * hs;
+    const REAL *x = job->call->in[IN_X]->data;
+    const REAL *h = back->kept.a + (back->reverse && back->steps ? (back->steps - 1) * B * hs : 0);
+    int to = 0;
+    for (int from = 0; from < cell->shape.gates; from = to) {
+        const int uses = TYPED(uses_of)(cell, from);
+        for (to = from + 1; to < cell->shape.gates && TYPED(uses_of)(cell, to) == uses;)
+            to++;
+        TYPED(gram_source) sources[3];
+        int n = 0;
+        if (uses & BY_INPUTS)
+            sources[n++] = TYPED(rows_of)(back, x, I, x_t, x_b, job->dW + (from - cell->x0) * hs, job->w_ld);
+        if (uses & BY_STATES)
+            sources[n++] = TYPED(rows_of)(back, h, H, h_t, hs, job->dR + (from - cell->r0) * hs, job->r_ld);
+        if (uses & BY_RESET)
+            sources[n++] = TYPED(rows_of)(back, back->kept.rows + 3 * hs, H, B * ks, ks,
+                                          job->dR + cell->r_parts[0].gates * hs, job->r_ld);
+        const int64_t panels = (to - from) * back->panels;
+        if (n)
+            TYPED(gram)(runs, rows, sources, n, back->kept.rows + from * hs, by_step ? ks : B * ks, by_step ? B * ks : ks,
+                        (to - from) * hs, panels * thread / n_threads, panels * (thread + 1) / n_threads,
+                        job->sums + from * hs);
     }
-    /* the first part is that of h, the second that of r h, kept behind the gates */
-    const int64_t n0 = cell->r_parts[0].gates * panels, n1 = cell->r_parts[1].gates * panels;
-    TYPED(gram)(&walked, back->H, back->kept.a, hs, dG + cell->r0 * hs, ks, n0 * LANES, n0 * thread / n_threads,
-                n0 * (thread + 1) / n_threads, job->dR, job->r_ld, NULL);
-    const rn_rows steps = {back->steps, back->B, ORDER_STEPS};
-    TYPED(gram)(&steps, back->H, dG + 3 * hs, ks, dG, ks, n1 * LANES, n1 * thread / n_threads, n1 * (thread + 1) / n_threads,
-                job->dR + n0 * LANES, job->r_ld, NULL);
 }
 
 /* dP of i, o and f: sums over rows and steps of the gate's gradient times the cell that it looked at. */
@@ -178,8 +210,7 @@ static TYPED(back_job) TYPED(make_back)(const rn_call *call, const TYPED(back_ce
     TAKE(job.Rt, job.r_ld * back.hs);
     TAKE(job.Wt, job.w_ld * wide);
     TAKE(job.dR, job.r_ld * H);
-    TAKE(job.sums_x, job.w_ld);
-    TAKE(job.sums_r, job.r_ld);
+    TAKE(job.sums, cell->shape.gates * back.hs);
     TAKE(job.dW, job.w_ld * back.I); /* the last: longer where it serves as a buffer */
 #undef TAKE
     memset(zeros, 0, (size_t)(wide > 4 * back.hs ? wide : 4 * back.hs) * sizeof(REAL));
@@ -211,10 +242,13 @@ static void TYPED(give_bias)(const TYPED(back_job) *job)
     const int64_t H = job->back.H, rows = dB->size / (job->call->ints[INT_D] * G * H);
     REAL *to = (REAL *)dB->data + job->d * rows * G * H;
     const TYPED(matrix) row = {H, 1, 0, job->call->ints + INT_ORDER};
-    TYPED(unpack_parts)(to, job->sums_x, 0, row, job->cell->x_parts, H, 0, 1);
-    if (rows > 1)
-        TYPED(unpack_parts)(to + G * H, job->cell->second ? job->sums_x : job->sums_r, 0, row,
-                            job->cell->second ? job->cell->x_parts : job->cell->r_parts, H, 0, 1);
+    const TYPED(back_cell) *cell = job->cell;
+    const REAL *of_inputs = job->sums + cell->x0 * job->back.hs, *of_states = job->sums + cell->r0 * job->back.hs;
+    TYPED(unpack_parts)(to, of_inputs, 0, row, cell->x_parts, H, 0, 1);
+    if (rows > 1 && cell->second)
+        TYPED(unpack_parts)(to + G * H, of_inputs, 0, row, cell->x_parts, H, 0, 1);
+    else if (rows > 1)
+        TYPED(unpack_parts)(to + G * H, of_states, 0, row, cell->r_parts, H, 0, 1);
 }
 
 static int TYPED(recurrent_backward)(const rn_call *call, const TYPED(back_cell) *cell)
