@@ -33,7 +33,8 @@ class OptunaPruning(Callback):
         except ImportError:
             raise RnnrtError('OptunaPruning needs optuna: pip install "rnnrt[tune]"') from None
         if not isinstance(trial, optuna.trial.BaseTrial):
-            raise RnnrtError(f"OptunaPruning: trial is of type {type(trial).__name__}; give what the study's objective gets")
+            kind = type(trial).__name__
+            raise RnnrtError(f"OptunaPruning: trial is of type {kind}; give what the study's objective gets")
         self.trial, self.monitor = trial, monitor
         self._pruned = optuna.TrialPruned
 

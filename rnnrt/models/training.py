@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnrt import random as random_module
 from rnnrt.callbacks import CallbackList
 from rnnrt.errors import RnnrtError, ShapeError
 from rnnrt.models.compiled import Compiled
@@ -169,7 +170,9 @@ class Training(Compiled):
 
     def _one_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple[Trainer, Any]:
         batch = self._rows_at_once(x, y, sample_weight, class_weight)
-        return self._trainer_for(batch[0], batch[1]), batch
+        trainer = self._trainer_for(batch[0], batch[1])
+        trainer.reset_memory()
+        return trainer, batch
 
     def _rows_at_once(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
         self._settings()
@@ -221,8 +224,7 @@ class Training(Compiled):
         from rnnrt.training.gradients import make_report
 
         batch = self._rows_at_once(x, y, sample_weight, None)
-        if not self.built:  # type: ignore[attr-defined]
-            self._build_for(batch[0])
+        self._see((list(batch[0]) if len(batch[0]) > 1 else batch[0][0],))
         # A trainer that is made for this alone would have drawn its seed earlier than fit does.
         trainer, drawn = self._trainer, random_module.state()
         try:
@@ -230,7 +232,7 @@ class Training(Compiled):
             carry_all = trainer is not None and trainer.carries_all
             return make_report(self._trainer_for(batch[0], batch[1], carry_all), *batch)
         finally:
-            if trainer is None:
+            if self._trainer is not trainer:
                 self._trainer = None
                 random_module.restore(drawn)
 

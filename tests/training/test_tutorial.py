@@ -1,4 +1,4 @@
-"""docs/training.md is true: its code runs in the order in which it stands, its commands work, its table is the report's."""
+"""docs/training.md is true: its code runs in the order in which it stands, and so do its commands, and its table."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from rnnrt.errors import ModelFormatError, RnnrtError
-from rnnrt.formats.checkpoint import load_checkpoint, save_checkpoint
 from rnnrt.formats import checkpoint
+from rnnrt.formats.checkpoint import load_checkpoint, save_checkpoint
 
 ARRAYS = {
     "kernel": np.arange(12, dtype=np.float32).reshape(3, 4),
