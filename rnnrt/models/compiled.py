@@ -111,6 +111,8 @@ class Compiled:
     def _trainer_for(self, xs: Sequence[Any], ys: Sequence[Any], carry_all: bool = False) -> Trainer:
         """The trainer; made when the first data shows what the model is built for, and anew after `compile`."""
         settings = self._settings()
+        if self._running_batches is not None and self._trainer is not None:
+            return self._trainer  # that of the running fit: another one would take the weights away from it
         frozen = tuple(id(v) for v in self.trainable_weights) if self.built else None
         if self._trainer is not None and self._trainer.carries_all == carry_all and self._trained_ids == frozen:
             return self._trainer

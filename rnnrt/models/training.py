@@ -170,7 +170,9 @@ class Training(Compiled):
 
     def _one_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> tuple[Trainer, Any]:
         batch = self._rows_at_once(x, y, sample_weight, class_weight)
-        return self._trainer_for(batch[0], batch[1]), batch
+        trainer = self._trainer_for(batch[0], batch[1])
+        trainer.reset_memory()
+        return trainer, batch
 
     def _rows_at_once(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
         self._settings()
@@ -230,7 +232,7 @@ class Training(Compiled):
             carry_all = trainer is not None and trainer.carries_all
             return make_report(self._trainer_for(batch[0], batch[1], carry_all), *batch)
         finally:
-            if trainer is None:
+            if self._trainer is not trainer:
                 self._trainer = None
                 random_module.restore(drawn)
 

@@ -108,8 +108,7 @@ class Loop:
         if steps is None:
             trainer.train(xs, ys, weights)
             return
-        if not self.model.stateful:
-            trainer.reset_memory()
+        trainer.reset_memory()
         for piece in pieces(xs, ys, weights, steps):
             if piece.ys is None:
                 trainer.advance(piece.xs)
@@ -125,6 +124,7 @@ class Loop:
         for number, (xs, ys, weights) in enumerate(batches.epoch()):
             if begins:
                 callbacks.on_test_batch_begin(number)
+            trainer.reset_memory()
             trainer.test(xs, ys, weights)
             if ends:
                 callbacks.on_test_batch_end(number, trainer.objective.result)

@@ -281,9 +281,11 @@ class Trainer:
         return found
 
     def reset_memory(self) -> None:
-        """What layers carry from piece to piece of a sequence becomes zero."""
-        for array in self._states.values():
-            array.fill(0)
+        """What layers carry from piece to piece of a sequence becomes zero; stateful layers keep theirs."""
+        kept = {slot.input for slot in self.graphs[True].states if slot.layer.stateful}
+        for key, array in self._states.items():
+            if key not in kept:
+                array.fill(0)
 
     def reset_states(self) -> None:
         """Stateful layers begin anew, with batches of any size."""

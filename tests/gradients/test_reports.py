@@ -13,7 +13,7 @@ import pytest
 import rnnrt
 from rnnrt import RnnrtError, ShapeError, StateError
 from rnnrt import random as random_module
-from rnnrt.callbacks import Callback, CSVLogger, GradientMonitor
+from rnnrt.callbacks import Callback, CSVLogger, GradientMonitor, LambdaCallback
 from rnnrt.layers import (
     GRU,
     LSTM,
@@ -341,6 +341,21 @@ def test_a_report_leaves_everything_bit_for_bit_as_it_was(kind: str) -> None:
     assert results[0][2] == results[1][2]
 
 
+def test_a_model_is_built_by_its_first_report_as_by_fit() -> None:
+    x, y = RNG.normal(size=(6, 5, 2)), RNG.normal(size=(6, 3))
+    weights = []
+    for report in (False, True):
+        set_random_seed(14)
+        model = Sequential([LSTM(3, dropout=0.5)])
+        model.compile("sgd", "mse")
+        if report:
+            assert len(model.gradient_report(x, y).layers) == 1
+        model.train_on_batch(x, y)
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_accumulated_updates_have_their_size() -> None:
     _, x, y = stirred("adam")
     model = compiled(LSTM(3), Dense(2), optimizer=SGD(0.1, gradient_accumulation_steps=4))
@@ -392,6 +407,22 @@ def test_a_monitor_reports_during_fit_and_changes_nothing(tmp_path: Path, bptt_s
     assert history["gradient_norm"] == [first, first, second]
     assert spy.seen[1][f"gradient_log10_ratio/{name}"] == monitor.reports[0].layers[0].log10_ratio
     assert spy.seen[3]["gradient_norm"] == monitor.reports[1].gradient_norm
+
+
+def test_what_runs_within_fit_leaves_it_its_weights() -> None:
+    """A trainer of whole sequences, made while pieces are trained, would take the weights to other memory."""
+    x, y = RNG.normal(size=(8, 6, 2)), RNG.normal(size=(8, 6, 4))
+    found, weights = [], []
+    model = compiled(GRU(4, return_sequences=True))
+
+    def look(epoch: int, logs: Any) -> None:
+        found.append((model.evaluate(x, y, verbose=0), model.gradient_report(x, y).loss))
+        weights.append(model.get_weights()[0])
+
+    model.fit(x, y, 4, epochs=2, verbose=0, bptt_steps=3, callbacks=[LambdaCallback(on_epoch_end=look)])
+    assert not np.array_equal(*weights)
+    assert found[1][0] == pytest.approx(model.evaluate(x, y, verbose=0), rel=1e-6)
+    assert [a for a, _ in found] == pytest.approx([b for _, b in found], rel=1e-6)
 
 
 def test_columns_of_a_log_with_a_monitor(tmp_path: Path) -> None:

@@ -233,6 +233,17 @@ def test_pieces_of_a_sequence_carry_the_state_on() -> None:
         assert history["loss"] == pytest.approx([whole, whole], rel=1e-5)
 
 
+def test_validation_between_pieces_begins_with_zeros() -> None:
+    """Batches of several sizes, whole sequences, no state of the batch before."""
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(20, 9, 2)).astype(np.float32), rng.normal(size=(20, 9, 3)).astype(np.float32)
+    model = network(LSTM(3, return_sequences=True), loss="mse", optimizer=SGD(0.0))
+    whole = model.evaluate(x, y, verbose=0)
+    history = model.fit(x, y, batch_size=8, bptt_steps=3, epochs=2, validation_data=(x, y), verbose=0).history
+    assert history["loss"] == pytest.approx([whole, whole], rel=1e-5)
+    assert history["val_loss"] == pytest.approx([whole, whole], rel=1e-5)
+
+
 def test_truncation_cuts_gradients() -> None:
     """A piece's gradient is that of the piece alone, begun with the state that was reached."""
     rng = np.random.default_rng(3)
