@@ -13,9 +13,18 @@ if TYPE_CHECKING:
 
 
 class Changes:
-    """Counts the changes of all variables, so that one comparison tells that nothing has changed."""
+    """Counts what changes, so that one comparison tells that nothing has.
+
+    Attributes
+    ----------
+    count : int
+        Changes of the values of variables.
+    structure : int
+        Variables that were made, and those that were frozen or freed.
+    """
 
     count: int = 0
+    structure: int = 0
 
 
 class Variable:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
 from rnnrt.layers.builder import TensorShape
-from rnnrt.layers.variable import Variable
+from rnnrt.layers.variable import Changes, Variable
 
 
 class Weights:
@@ -101,6 +101,7 @@ class Weights:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        Changes.structure += 1
         for layer in self.walk():
             layer._trainable = bool(value)
             for name in layer.weight_names():
@@ -154,6 +155,7 @@ class Weights:
         else:
             path = self._own[name].path if name in self._own else ""
             self._own[name] = Variable(array, name, trainable, path, self)
+            Changes.structure += 1
 
     def variable(self, name: str, shape: TensorShape, create: bool = False) -> Variable:
         """One of the layer's own weights, checked: `shape` is what configuration and inputs ask for, None for any.

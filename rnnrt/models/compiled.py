@@ -10,6 +10,7 @@ import numpy as np
 from rnnrt import optimizers as optimizers_module
 from rnnrt import random as random_module
 from rnnrt.errors import RnnrtError, StateError
+from rnnrt.layers.variable import Changes
 from rnnrt.losses import SparseCategoricalCrossentropy
 from rnnrt.runtime.threads import thread_count
 from rnnrt.training.batches import Batches
@@ -25,7 +26,7 @@ class Compiled:
     stop_training: bool
     _compiled: dict[str, Any] | None
     _trainer: Trainer | None
-    _trained_ids: tuple[int, ...] | None
+    _trained: tuple[int, list[int]]
     _threads: int | None
     _running_batches: Batches | None
     _resumed_batches: Any
@@ -113,8 +114,7 @@ class Compiled:
         settings = self._settings()
         if self._running_batches is not None and self._trainer is not None:
             return self._trainer  # that of the running fit: another one would take the weights away from it
-        frozen = tuple(id(v) for v in self.trainable_weights) if self.built else None
-        if self._trainer is not None and self._trainer.carries_all == carry_all and self._trained_ids == frozen:
+        if self._trainer is not None and self._trainer.carries_all == carry_all and self._is_as_it_was():
             return self._trainer
         self._see((list(xs) if len(xs) > 1 else xs[0],))
         graphs = {training: self.training_graph(training, carry_all) for training in (True, False)}
@@ -130,8 +130,17 @@ class Compiled:
         )
         seed = int(random_module.generator().integers(0, 2**62))
         self._trainer = Trainer(graphs, objective, settings["optimizer"], seed, thread_count(self._threads), carry_all)
-        self._trained_ids = tuple(id(v) for v in self.trainable_weights)
+        self._trained = Changes.structure, [id(v) for v in self.trainable_weights]
         return self._trainer
+
+    def _is_as_it_was(self) -> bool:
+        """Whether the trainer still trains what is to be trained."""
+        if self._trained[0] != Changes.structure:
+            now = Changes.structure, [id(v) for v in self.trainable_weights]
+            if now[1] != self._trained[1]:
+                return False
+            self._trained = now
+        return True
 
     def _sparse(self) -> bool | None:
         loss = self._settings()["loss"]
@@ -142,7 +151,7 @@ class Compiled:
     def _data_names(self, *data: Any) -> dict[str, Any]:
         """The order of inputs and outputs, where dicts among the data name them."""
         # To know names is to build the graph that runs, whose weights an update has just made stale.
-        if not self.built or not any(isinstance(part, Mapping) for part in data):
+        if not any(isinstance(part, Mapping) for part in data) or not self.built:
             return {}
         return {"input_names": [v.name for v in self.inputs], "output_names": [v.name for v in self.outputs]}
 

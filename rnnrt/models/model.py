@@ -112,7 +112,7 @@ class Model(Training, Structure, Weighted, Prediction, Running):
         self._stamp: tuple[int, ...] = ()
         self._states: dict[str, np.ndarray] = {}
         self._compiled, self._trainer, self.history = None, None, None
-        self._trained_ids: tuple[int, ...] | None = None
+        self._trained = -1, []
         self._initial_epoch = self._initial_batch = None
         self._running_batches = self._resumed_batches = None
         self.stop_training = False

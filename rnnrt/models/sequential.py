@@ -13,6 +13,7 @@ from rnnrt.layers import Layer, Network
 from rnnrt.layers.inputs import InputLayer
 from rnnrt.layers.network import Chain
 from rnnrt.layers.symbolic import KerasTensor, within
+from rnnrt.layers.variable import Changes
 from rnnrt.models.model import Model
 from rnnrt.registry import auto_name
 
@@ -47,6 +48,7 @@ class Sequential(Model):
         for layer in layers or []:
             self._append(layer)
         self._count()
+        Changes.structure += 1
 
     def _count(self) -> None:
         """Keras makes a Functional model each time that it builds a Sequential one, which takes a name."""
@@ -96,6 +98,7 @@ class Sequential(Model):
         if not chain.layers:
             raise RnnrtError(f"model {self.name!r}: has no layer to take away")
         layer = chain.layers.pop()
+        Changes.structure += 1
         if chain.symbols is not None:
             made = chain.symbols[1]
             layer.calls_recorded = [r for r in layer.calls_recorded if r.outputs[0] is not made[0]]
