@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnrt.errors import UnsupportedModelError
 from rnnrt.ir import Graph, Node, outer_names
 from rnnrt.ops import TensorSpec, get_operator
 
@@ -77,6 +78,7 @@ class _Walk:
             if not reached or not self._reads_needed(node):
                 forward.append(node)
                 continue
+            self._check_static(node)
             node = self._with_workspace(node)
             forward.append(node)
             grads = [self._sum(parts.get(name, [])) if name else "" for name in node.outputs]
@@ -90,6 +92,13 @@ class _Walk:
         bodies = [body for body in node.attrs.values() if isinstance(body, Graph)]
         captured = [name for body in bodies for name in outer_names(body)]
         return any(name in self.needed for name in (*node.inputs, *captured))
+
+    def _check_static(self, node: Node) -> None:
+        for name in (*node.inputs, *node.outputs):
+            if name and not self.specs[name].is_static:
+                reason = f"{node.label()}: the shape of {name!r} depends on data, so it cannot be trained through"
+                do = "export recurrences as LSTM, GRU or RNN and not as loops, or freeze what is below"
+                raise UnsupportedModelError("graph", [f"{reason}; {do}"], task="trained")
 
     def _with_workspace(self, node: Node) -> Node:
         operator = get_operator(node.op)

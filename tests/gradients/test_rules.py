@@ -256,3 +256,13 @@ def test_onnx_files_cannot_name_internal_operators() -> None:
     proto = onnx.helper.make_model(onnx.helper.make_graph([node], "g", info[:1], info[1:]))
     with pytest.raises(UnsupportedModelError, match="operator RandomMask is not supported"):
         graph_from_proto(proto, "file.onnx", None)
+
+
+def test_shapes_that_depend_on_data_are_refused() -> None:
+    x = Value("x", np.dtype(np.float64), (None, 3))
+    nodes = (Node("ReduceSum", ("x", "axes"), ("y",), {"keepdims": 0}, "sum"),)
+    graph = Graph((x,), (Value("y", np.dtype(np.float64), (None,)),), nodes, {"axes": np.array([1])})
+    specs = {"x": TensorSpec(x.dtype, (None, 3)), "axes": TensorSpec(np.dtype(np.int64), (1,), np.array([1]))}
+    specs["y"] = TensorSpec(x.dtype, (None,))
+    with pytest.raises(UnsupportedModelError, match=r"ReduceSum node 'sum'.*depends on data"):
+        differentiate(graph, specs, {"y": "seed"}, ["x"])
