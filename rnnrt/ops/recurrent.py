@@ -18,8 +18,7 @@ zeros; a row of length 0 has zeros as its last state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,31 +30,10 @@ from rnnrt.ops.base import GradientContext, KernelCall, LowerContext, Operator, 
 from rnnrt.ops.recurrent_backward import recurrent_gradient, register_gradient
 from rnnrt.ops.recurrent_pack import lower_recurrent, workspace_size
 from rnnrt.ops.recurrent_shapes import DROP, LENGTHS, MASK, in_ir_layout, infer_dims
+from rnnrt.ops.recurrent_walk import Direction, Walk
 
 Array = Any
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
-
-
-@dataclass(frozen=True)
-class Direction:
-    """Weights of one direction in their ONNX layouts, and its activations: name, alpha, beta for each."""
-
-    W: Array
-    R: Array
-    Wb: Array
-    Rb: Array
-    P: Array | None
-    activations: tuple[tuple[str, float, float], ...]
-    clip: float | None
-
-    def act(self, k: int, x: Array) -> Array:
-        """Activation `k`, after the clip."""
-        if self.clip is not None:
-            x = np.clip(x, -self.clip, self.clip)
-        return activate(self.activations[k][0], x, *self.activations[k][1:])
-
-
-Step = Callable[..., tuple[Array, ...]]
 
 
 class Recurrent(Operator):
@@ -226,59 +204,6 @@ class Recurrent(Operator):
             return 0
         weights = int(np.prod(w.shape, dtype=np.int64)) + int(np.prod(r.shape, dtype=np.int64))  # type: ignore[arg-type]
         return 2 * int(x.shape[0]) * int(x.shape[1]) * weights  # type: ignore[index,arg-type]
-
-
-@dataclass(frozen=True)
-class Walk:
-    """One direction over all steps: x (T, B, I), the states before the first one (B, H) each."""
-
-    op: type[Recurrent]
-    node: Node
-    weights: Direction
-    x: Array
-    state: tuple[Array, ...]
-    lengths: Array | None
-    mask: Array | None
-    drop: Array | None
-    zero: bool
-    backwards: bool
-
-    def steps(self) -> list[int]:
-        """The steps in the order in which they are taken."""
-        steps = range(len(self.x))
-        return list(reversed(steps)) if self.backwards else list(steps)
-
-    def inside(self, t: int) -> Array:
-        """Which rows (B, 1) have a step t at all."""
-        batch = self.x.shape[1]
-        lengths = np.full(batch, len(self.x)) if self.lengths is None else self.lengths
-        return (t < lengths)[:, None]
-
-    def counts(self, t: int) -> Array:
-        """Which rows (B, 1) do more in step t than hold their state."""
-        return self.inside(t) if self.mask is None else self.inside(t) & self.mask[t].astype(bool)[:, None]
-
-    def any_steps(self) -> Array:
-        """Which rows (B, 1) have a last state: those of length 0 do not, unless there are no steps at all."""
-        return self.inside(0) if len(self.x) else np.ones((self.x.shape[1], 1), bool)
-
-    def seen(self, h: Array) -> Array:
-        """What the recurrent products see of h."""
-        return h if self.drop is None else h * self.drop
-
-    def forward(self) -> tuple[Array, tuple[Array, ...]]:
-        """Outputs (T, B, H) and the last states."""
-        state, dtype = self.state, self.x.dtype
-        xw = self.x @ self.weights.W.T
-        y = np.zeros((*self.x.shape[:2], self.weights.R.shape[1]), dtype)
-        shown = np.zeros_like(state[0])
-        for t in self.steps():
-            counts = self.counts(t)
-            new = self.op.step(self.node, self.weights, xw[t], state, self.seen(state[0]))
-            state = tuple(np.where(counts, a, b) for a, b in zip(new, state, strict=True))
-            shown = np.where(counts, new[0], np.zeros_like(shown) if self.zero else shown)
-            y[t] = np.where(self.inside(t), shown, 0)
-        return y, tuple(np.where(self.any_steps(), s, 0).astype(dtype, copy=False) for s in state)
 
 
 @register_gradient

@@ -13,8 +13,8 @@ import numpy as np
 
 from rnnrt.ir import Node
 from rnnrt.ops import get_operator
-from rnnrt.ops.recurrent import Direction, Walk
 from rnnrt.ops.recurrent_shapes import in_ir_layout
+from rnnrt.ops.recurrent_walk import Direction, Walk
 
 ROWS = 16
 """Rows of the batch that are looked at, those with the most steps: references are slow."""

@@ -5,39 +5,24 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from rnnrt.errors import RnnrtError, ShapeError, StateError
-from rnnrt.ir import Graph
 from rnnrt.losses import BinaryCrossentropy, Loss
 from rnnrt.optimizers import Optimizer, Segment
 from rnnrt.plan import Target
 from rnnrt.runtime.session import checked_input
 from rnnrt.training.objective import Objective
 from rnnrt.training.program import LossTerm, Program, StepGraph, ValueAndGradient
+from rnnrt.training.training_graph import TrainingGraph
 
 MAX_PROGRAMS = 32
 """Programs kept, one for each kind of step and shape of a batch; the least recently used goes first."""
 
 ALIGNMENT = 16
 """Elements at which variables begin in the flat array."""
-
-
-class TrainingGraph(Protocol):
-    """What a model hands over to be trained: see `rnnrt.layers.graphs.TrainingGraph`."""
-
-    graph: Graph
-    data: tuple[str, ...]
-    variables: dict[str, Any]
-    trainable: tuple[str, ...]
-    outputs: tuple[str, ...]
-    masks: tuple[str | None, ...]
-    updates: dict[str, Any]
-    states: tuple[Any, ...]
-    losses: tuple[str, ...]
-    random_state: str | None
 
 
 class Trainer:
