@@ -119,7 +119,7 @@ class Program:
         }
         joint, self.watched = _joint(step, specs)
         outputs = [v.name for v in step.graph.outputs]
-        gradients = [v.name for v in joint.outputs if v.name in step.gradients or v.name.startswith("gradient:")]
+        gradients = [v.name for v in joint.outputs if v.name.startswith("gradient:")]
         bound = dict(step.bound)
         bound.update({name: step.gradients[name.removeprefix("gradient:")] for name in gradients})
         joint, specs = specialise(joint, specs)
@@ -130,6 +130,7 @@ class Program:
                 "training", [f"{name}: the shape of its result depends on data; it cannot be trained" for name in names]
             )
         self.bound = BoundPlan(plan, threads)
+        self._unreached = [array for name, array in step.gradients.items() if f"gradient:{name}" not in gradients]
         self.results = (*outputs, *_results(self.watched))
         self._terms = len(step.losses)
 
@@ -142,6 +143,8 @@ class Program:
             A value lies outside an operator's domain, such as an index out of range.
         """
         found = self.bound.run(inputs)
+        for gradient in self._unreached:
+            gradient.fill(0)  # a regularizer may have added to it
         losses = [float(value) for value in found[: self._terms]]
         return losses, dict(zip(self.results, found[self._terms :], strict=True))
 

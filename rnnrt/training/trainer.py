@@ -102,7 +102,6 @@ class Trainer:
                 if id(variable) not in self._gradient_of and id(variable) not in settled:
                     variable.move_to(np.array(variable.value))
                     settled.add(id(variable))
-        self._changing = self.trained
 
     def train(self, xs: Sequence[Any], ys: Sequence[Any], weights: Sequence[Any] | None = None) -> None:
         """One step: the gradients of the loss, and an update; `objective` takes in the batch.
@@ -127,7 +126,7 @@ class Trainer:
             if constraint is not None:
                 variable.value[...] = constraint(variable.value)
         self.random[1] += 1
-        for variable in self._changing:
+        for variable in self.trained:
             variable.mark_changed()
 
     def test(self, xs: Sequence[Any], ys: Sequence[Any], weights: Sequence[Any] | None = None) -> None:

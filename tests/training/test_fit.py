@@ -146,6 +146,19 @@ def test_frozen_layers_stay_and_regularizers_count() -> None:
     assert not np.array_equal(before[3], after[3])
 
 
+def test_weights_that_no_loss_reaches_only_feel_their_regularizer() -> None:
+    x, y = sums(8)
+    i = rnnrt.Input((None, 2))
+    h = LSTM(3)(i)
+    idle = Dense(2, use_bias=False, kernel_regularizer=rnnrt.regularizers.L2(0.1), name="idle")
+    model = Model(i, [Dense(2, activation="softmax")(h), idle(h)])
+    model.compile(SGD(0.5), loss=["categorical_crossentropy", None])
+    before = idle.get_weights()[0]
+    for _ in range(3):
+        model.train_on_batch(x, [y, y])
+    np.testing.assert_allclose(idle.get_weights()[0], before * (1 - 0.5 * 0.2) ** 3, rtol=1e-5)
+
+
 def test_constraints_hold_after_each_update() -> None:
     x, y = sums()
     model = network(LSTM(4, kernel_constraint="non_neg"), Dense(2, activation="softmax"), optimizer=SGD(0.5))
