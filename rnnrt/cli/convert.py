@@ -38,7 +38,7 @@ from rnnrt.formats.onnx_test_data import RecordedSet, model_in
 from rnnrt.models import Model, load
 from rnnrt.models.checking import lifted
 from rnnrt.models.comparing import largest_difference, tolerance_of
-from rnnrt.models.peers import against_recorded, recorded_sets
+from rnnrt.models.peers import against_recorded, need_onnxruntime, recorded_sets
 from rnnrt.models.verifying import Verification, blame, verify
 
 RECORDED_CALLS = 2
@@ -68,6 +68,8 @@ def convert(
     target = Path(output) if output else file.with_suffix(".rnnrt")
     if no_check and against:
         raise RnnrtError("--no-check and --against exclude each other; leave one away")
+    if against is not None:
+        need_onnxruntime(file)
     screen = console()
     with Progress(console=screen, transient=True, disable=as_json or not screen.is_terminal) as progress:
         task = progress.add_task(f"reading {escape(str(file))}", total=2 if no_check else 3)

@@ -25,7 +25,13 @@ from rnnrt.formats.container import read_vectors
 from rnnrt.formats.onnx_test_data import RecordedSet, model_in
 from rnnrt.models import Model, load
 from rnnrt.models.comparing import tolerance_of
-from rnnrt.models.peers import PeerRefusedError, against_onnxruntime, against_recorded, recorded_sets
+from rnnrt.models.peers import (
+    PeerRefusedError,
+    against_onnxruntime,
+    against_recorded,
+    need_onnxruntime,
+    recorded_sets,
+)
 from rnnrt.models.verifying import Verification, blame
 from rnnrt.models.verifying import verify as verify_model
 
@@ -43,6 +49,8 @@ def verify(model: str, tolerance: float | None, sample: str | None, against: str
     MODEL may be a folder that holds one .onnx file.
     """
     source = str(model_in(model))
+    if against is not None:
+        need_onnxruntime(source)
     loaded = load(source)
     feeds = None if sample is None else read_arrays(sample, loaded)
     notes: list[str] = []

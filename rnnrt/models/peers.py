@@ -26,13 +26,11 @@ class PeerRefusedError(RnnrtError):
     """The other runtime does not run the model, which says nothing about rnnrt."""
 
 
-def onnxruntime_session(path: str | os.PathLike[str]) -> Any:
-    """An onnxruntime session on the original file, on the CPU.
+def need_onnxruntime(path: str | os.PathLike[str]) -> Any:
+    """The onnxruntime package, where it can read this file.
 
     Raises
     ------
-    PeerRefusedError
-        It does not take the model.
     RnnrtError
         It is not installed, or the file is not ONNX.
     """
@@ -46,6 +44,12 @@ def onnxruntime_session(path: str | os.PathLike[str]) -> Any:
         import onnxruntime
     except ImportError:
         raise RnnrtError("comparing with onnxruntime needs that package: pip install onnxruntime") from None
+    return onnxruntime
+
+
+def _session(path: str | os.PathLike[str]) -> Any:
+    """A session on the original file, on the CPU."""
+    onnxruntime = need_onnxruntime(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
@@ -79,7 +83,7 @@ def against_onnxruntime(
     RnnrtError
         It is not installed, or the file is not ONNX.
     """
-    session = onnxruntime_session(path)
+    session = _session(path)
     taken = {i.name: i.type for i in session.get_inputs()}
     names = [v.name for v in model.graph.outputs]
     found: list[Comparison] = []
