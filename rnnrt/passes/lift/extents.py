@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 
-from rnnrt.ir import Node
+from rnnrt.ir import Node, Shape
 from rnnrt.ops import TensorSpec
 
 _ELEMENTWISE = frozenset(
@@ -55,6 +55,20 @@ class Extents:
             else:
                 return None
         return None
+
+    def of_shape(self, name: str) -> Shape | None:
+        """What is known of the extents that a one-dimensional value holds."""
+        while (node := self.producers.get(name)) is not None and node.op in ("Identity", "Cast"):
+            name = node.inputs[0]
+        spec = self.specs.get(name)
+        if spec is not None and spec.value is not None:
+            return tuple(int(v) for v in spec.value.ravel())
+        if node is not None and node.op == "Concat":
+            parts = [self.of_shape(part) for part in node.inputs]
+            return None if None in parts else tuple(d for part in parts if part for d in part)
+        if spec is None or spec.shape is None or len(spec.shape) != 1 or not isinstance(spec.shape[0], int):
+            return None
+        return (None,) * spec.shape[0]
 
     def of_axis(self, name: str, axis: int) -> Hashable:
         """A name for an extent that is equal wherever the extent must be: an int, or an axis of some tensor."""
@@ -111,6 +125,8 @@ class Extents:
         if shape is None:
             return None
         rank = len(shape)
+        if node.op == "ReverseSequence":
+            return source, axis
         if node.op == "Transpose":
             return source, tuple(node.attrs.get("perm", range(rank)[::-1]))[axis]
         if node.op in _ELEMENTWISE:

@@ -28,7 +28,8 @@ class Found:
 class BodyReader:
     """Finds the cells of one body, those first that others read.
 
-    After `run`, `found` holds them in that order, and `previous` names carried values that hold a cell's last output.
+    After `run`, `found` holds them in that order, and `previous` names carried values that hold a cell's last output
+    (or zeros after a masked step).
     """
 
     def __init__(self, body: Body) -> None:
@@ -129,12 +130,15 @@ class BodyReader:
                 continue
             for mask, inverted in self._masks(form):
                 new, held = self._parts(form, mask, inverted)
-                if held is not None and not self._equal(held, self._state(name)):
+                same = held is None or self._equal(held, self._state(name))
+                if not same and held is not None and held.terms:
                     continue
                 for found in self.found:
                     if found.mask is mask and self._equal(new, found.result):
                         self.previous[name] = found
                         return [name]
+                if not same:
+                    continue
                 states = self._cell(name, new, mask, inverted)
                 if states:
                     return states
