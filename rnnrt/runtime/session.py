@@ -250,7 +250,9 @@ def checked_input(value: Value, given: Any) -> np.ndarray:
         or any(isinstance(want, int) and want != got for want, got in zip(value.shape, array.shape, strict=True))
     ):
         want = tuple(d if isinstance(d, int) else None for d in value.shape)
-        raise ShapeError(f"input {value.name!r} takes shape {want} (None: any), got {array.shape}")
+        raise ShapeError(
+            f"input {value.name!r} takes shape {want} (None: any), got {array.shape}; the model fixes the other extents"
+        )
     return np.require(array, requirements=["C", "A"])
 
 
