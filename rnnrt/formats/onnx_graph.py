@@ -236,15 +236,17 @@ class GraphReader:
     # What upgrade rules call.
 
     def emit(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attrs: Any) -> None:
-        raw = self.current
-        label = f"{raw.op} node {(raw.name or next((o for o in outputs if o), '?'))!r}"
+        raw, label = self.current, self.label(outputs)
         inputs, outputs = _trim(inputs), _trim(outputs)
         if op == "Constant":
             self.constants[outputs[0]] = attrs["value"]
             return
         if not is_readable(op):
             close = [name for name in operator_names() if name.lower() == op.lower()]
-            self.note(f"{label}: operator {op} is not supported" + (f"; {close[0]} is" if close else ""))
+            hint = f"; {close[0]} is" if close else ""
+            if any(word in op for word in ("Quant", "QLinear", "Integer")):
+                hint = "; use the model from before it was quantised"
+            self.note(f"{label}: operator {op} is not supported{hint}")
             return
         operator = get_operator(op)
         for key, value in attrs.items():
@@ -270,8 +272,11 @@ class GraphReader:
         return self.constants.get(name)
 
     def refuse(self, reason: str) -> None:
-        raw = self.current
-        self.note(f"{raw.op} node {(raw.name or next((o for o in raw.outputs if o), '?'))!r}: {reason}")
+        self.note(f"{self.label(self.current.outputs)}: {reason}")
+
+    def label(self, outputs: Sequence[str]) -> str:
+        """How messages name the node that is being read."""
+        return f"{self.current.op} node {(self.current.name or next((o for o in outputs if o), '?'))!r}"
 
 
 def _reads(node: Any) -> Iterator[str]:

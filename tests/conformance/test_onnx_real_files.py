@@ -39,7 +39,8 @@ def test_domains_that_are_used_are_all_named(tmp_path: Path) -> None:
     nodes = [
         node("Scaler", ["x"], ["a"], domain="ai.onnx.ml", offset=[0.0], scale=[1.0]),
         node("DynamicQuantizeLSTM", ["a"], ["b"], domain="com.microsoft", name="quick"),
-        node("Own", ["b"], ["y"], domain="org.example"),
+        node("Own", ["b"], ["c"], domain="org.example"),
+        node("DynamicQuantizeLinear", ["c"], ["y", "scale", "zero"]),
     ]
     proto = model(nodes, [X], [Y], opset={"": 16, "ai.onnx.ml": 3, "com.microsoft": 1, "org.example": 1})
     with pytest.raises(UnsupportedModelError) as caught:
@@ -47,8 +48,10 @@ def test_domains_that_are_used_are_all_named(tmp_path: Path) -> None:
     assert [reason.split(" is not")[0] for reason in caught.value.reasons] == [
         "Scaler node 'a': domain 'ai.onnx.ml'",
         "DynamicQuantizeLSTM node 'quick': domain 'com.microsoft'",
-        "Own node 'y': domain 'org.example'",
+        "Own node 'c': domain 'org.example'",
+        "DynamicQuantizeLinear node 'y': operator DynamicQuantizeLinear",
     ]
+    assert "before it was quantised" in caught.value.reasons[-1]
 
 
 # Extents.
