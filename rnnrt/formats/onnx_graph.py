@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnrt.errors import ModelFormatError
 from rnnrt.formats.onnx_external import DataFolder
+from rnnrt.formats.onnx_order import in_order
 from rnnrt.formats.onnx_tensors import declared_value, tensor_to_array
 from rnnrt.formats.onnx_upgrade import RawNode, upgrade
 from rnnrt.ir import Graph, Node, Value
@@ -115,28 +116,10 @@ class GraphReader:
             self.define(sparse.values.name)
         defaults = {t.name for t in proto.initializer}
         inputs = [self.value(v, self.define(v.name)) for v in proto.input if v.name not in defaults]
-        for node in self.in_order(proto.node):
+        for node in in_order(proto.node, self.scope, self.place):
             self.read_node(node)
         outputs = [self.value(v, self.lookup(v.name, f"output {v.name!r}"), output=True) for v in proto.output]
         return Graph(tuple(inputs), tuple(outputs), tuple(self.nodes), self.constants, proto.name or "model")
-
-    def in_order(self, nodes: Sequence[Any]) -> Iterator[Any]:
-        """Nodes, each after those that make what it reads."""
-        made = {name for node in nodes for name in node.output if name}
-        waiting = list(nodes)
-        ready = set(self.scope)
-        while waiting:
-            later = []
-            for node in waiting:
-                if all(name in ready or name not in made for name in _reads(node)):
-                    yield node
-                    ready.update(node.output)
-                else:
-                    later.append(node)
-            if len(later) == len(waiting):
-                names = ", ".join(repr(n.name or n.op_type) for n in later[:5])
-                raise ModelFormatError(f"{self.place}: nodes {names} read each other's results in a circle")
-            waiting = later
 
     def define(self, name: str) -> str:
         """A new name of this graph; returns its name in the IR."""
@@ -225,7 +208,7 @@ class GraphReader:
         self.model.unfolded += len(function.node)
         if self.model.unfolded > _MAX_UNFOLDED:
             raise ModelFormatError(f"{self.model.source}: its functions unfold to more than {_MAX_UNFOLDED} nodes")
-        for node in body.in_order(function.node):
+        for node in in_order(function.node, body.scope, label):
             body.read_node(node)
         self.nodes += body.nodes
         self.constants.update(body.constants)
@@ -277,18 +260,6 @@ class GraphReader:
     def label(self, outputs: Sequence[str]) -> str:
         """How messages name the node that is being read."""
         return f"{self.current.op} node {(self.current.name or next((o for o in outputs if o), '?'))!r}"
-
-
-def _reads(node: Any) -> Iterator[str]:
-    """Names that a node or its bodies read, bodies' own names included."""
-    yield from (name for name in node.input if name)
-    for attribute in node.attribute:
-        for body in [attribute.g] if attribute.HasField("g") else []:
-            inner = {name for item in body.node for name in item.output} | {v.name for v in body.input}
-            inner |= {t.name for t in body.initializer}
-            for item in body.node:
-                yield from (name for name in _reads(item) if name not in inner)
-            yield from (v.name for v in body.output if v.name not in inner)
 
 
 def _trim(names: Sequence[str]) -> list[str]:
