@@ -19,6 +19,7 @@ from rnnrt.layers.symbolic import RUNNERS
 from rnnrt.models.constants import with_constants
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
+from rnnrt.passes import recognise
 
 
 def load(
@@ -55,7 +56,7 @@ def load(
         graph, network, version = read_any(path)
         try:
             if network is None:
-                return Model.from_graph(with_constants(graph, constants or {}), threads)
+                return Model.from_graph(recognise(with_constants(graph, constants or {})), threads)
             if constants:
                 raise RnnrtError(
                     f"{file}: constants={sorted(map(str, constants))}: inputs of Keras layers cannot become constants; "
