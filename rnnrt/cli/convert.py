@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from rnnrt.cli.common import (
+    CONSTANT,
     JSON,
     SAMPLE,
     console,
@@ -38,10 +40,13 @@ TOLERANCE = 2e-5
 @click.command()
 @click.argument("source", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Where to write; by default SOURCE with .rnnrt as its ending.")
+@CONSTANT
 @SAMPLE
 @click.option("--no-check", is_flag=True, help="Do not compare with the float64 reference.")
 @JSON
-def convert(source: str, output: str | None, sample: str | None, no_check: bool, as_json: bool) -> None:
+def convert(
+    source: str, output: str | None, constants: dict[str, Any], sample: str | None, no_check: bool, as_json: bool
+) -> None:
     """Convert SOURCE (.onnx, .keras, .h5 or .rnnrt) to a .rnnrt file.
 
     Prints what was read, what was recognised, and for each output the largest difference between the compiled result
@@ -52,7 +57,7 @@ def convert(source: str, output: str | None, sample: str | None, no_check: bool,
     screen = console()
     with Progress(console=screen, transient=True, disable=as_json or not screen.is_terminal) as progress:
         task = progress.add_task(f"reading {escape(source)}", total=steps)
-        model = load(source)
+        model = load(source, constants=constants)
         given = None if sample is None else read_arrays(sample, model)
         differences: dict[str, float] | None = None
         progress.advance(task)

@@ -16,12 +16,15 @@ from rnnrt.formats.keras_import import is_legacy
 from rnnrt.layers import Network
 from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
+from rnnrt.models.constants import with_constants
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
 from rnnrt.passes import recognise
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str], threads: int | None = None, *, constants: Mapping[str, Any] | None = None
+) -> Model:
     """Read a network from an .onnx, .keras, .h5 or .rnnrt file.
 
     Parameters
@@ -29,6 +32,9 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     path : path-like
     threads : int, optional
         How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
+    constants : mapping of str to number or array_like, optional
+        Inputs of an .onnx or .rnnrt file, by name, that are to be constants, as in ``constants={"sr": 16000}``. They
+        are then no longer inputs, and branches that they decide are gone; `Model.save` writes the model so.
 
     Returns
     -------
@@ -41,14 +47,21 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     UnsupportedModelError
         The file holds something that rnnrt cannot run exactly; every reason is listed.
     ShapeError
-        Shapes within the file do not fit together; the message names the node.
+        Shapes within the file do not fit together; the message names the node. Or a constant does not fit an input.
+    RnnrtError
+        Constants were given for a file of layers, whose inputs cannot become constants.
     """
     file = os.fspath(path)
     try:
         graph, network, version = read_any(path)
         try:
             if network is None:
-                return Model.from_graph(recognise(graph), threads)
+                return Model.from_graph(recognise(with_constants(graph, constants or {})), threads)
+            if constants:
+                raise RnnrtError(
+                    f"{file}: constants={sorted(map(str, constants))}: inputs of Keras layers cannot become constants; "
+                    "pass their values at each call, or save the model as .onnx and load that with constants"
+                )
             return Model.from_network(network, threads, is_legacy(version), graph.metadata, graph)
         except UnsupportedModelError as error:
             raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
