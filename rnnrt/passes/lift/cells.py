@@ -98,6 +98,8 @@ class _NoMatch(Exception):
 
 
 def _lstm(algebra: Algebra, form: Form, choose: Choose) -> Cell:
+    if len(form.terms) == 2:
+        return _linear_lstm(algebra, form, choose)
     ((monomial, coefficient),) = _exactly(form, 1)
     if len(monomial) != 2 or not is_one(coefficient):
         raise _NoMatch
@@ -107,6 +109,19 @@ def _lstm(algebra: Algebra, form: Form, choose: Choose) -> Cell:
                 return _lstm_of(algebra, form.width, o, t, choose)
             except _NoMatch:
                 continue
+    raise _NoMatch
+
+
+def _linear_lstm(algebra: Algebra, form: Form, choose: Choose) -> Cell:
+    """``o * c``, multiplied out."""
+    first, second = form.terms
+    for o in (atom for atom in first if _is_function(atom) and atom in second):
+        cell_state = Form(form.width, {tuple(a for a in m if a is not o): c for m, c in form.terms.items()})
+        ((t,),) = algebra.closed(cell_state).terms
+        try:
+            return _lstm_of(algebra, form.width, o, t, choose)
+        except _NoMatch:
+            continue
     raise _NoMatch
 
 

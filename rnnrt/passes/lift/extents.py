@@ -49,7 +49,7 @@ class Extents:
             if node.op in _ONE_ELEMENT:
                 name = node.inputs[0]
             elif node.op in ("Gather", "Slice"):
-                return self._picked(node)
+                return self.picked(node)
             elif node.op in ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceProd") and self._has_one(node.inputs[0]):
                 name = node.inputs[0]
             else:
@@ -63,6 +63,9 @@ class Extents:
         spec = self.specs.get(name)
         if spec is not None and spec.value is not None:
             return tuple(int(v) for v in spec.value.ravel())
+        if node is not None and node.op == "Shape" and not node.attrs:
+            shape = self.specs[node.inputs[0]].shape
+            return None if shape is None else tuple(d if isinstance(d, int) else None for d in shape)
         if node is not None and node.op == "Concat":
             parts = [self.of_shape(part) for part in node.inputs]
             return None if None in parts else tuple(d for part in parts if part for d in part)
@@ -100,8 +103,8 @@ class Extents:
         spec = self.specs.get(name)
         return spec is not None and spec.shape in ((), (1,))
 
-    def _picked(self, node: Node) -> Hashable | None:
-        """An element of a shape."""
+    def picked(self, node: Node) -> Hashable | None:
+        """What a Gather or Slice picks, if that is one element of a shape."""
         which = self.specs.get(node.inputs[1])
         if which is None or which.value is None or which.value.size != 1:
             return None

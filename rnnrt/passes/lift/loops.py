@@ -6,12 +6,12 @@ at the counter. All of it has to be understood for a loop to be lifted.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rnnrt.ir import Graph, Node, names_read
+from rnnrt.ir import Graph, Node, Value, names_read
 from rnnrt.ops import TensorSpec
 from rnnrt.passes.fold import fold
 from rnnrt.passes.lift.extents import Extents
@@ -103,10 +103,11 @@ def read_loop(node: Node, outer: Mapping[str, TensorSpec], extents: Extents) -> 
     """
     node = without_invariants(node)
     raw: Graph = node.attrs["body"]
-    inner = {v.name: TensorSpec(v.dtype, v.shape) for v in raw.inputs}
+    carried = len(node.inputs) - 2
+    inner = {v.name: TensorSpec(v.dtype, v.shape) for v in raw.inputs[:2]}
+    inner |= _state_types(raw.inputs[2:], node.inputs[2:], outer)
     graph, specs = fold(raw, {**outer, **inner})
     specs = {**outer, **specs}
-    carried = len(node.inputs) - 2
     ints = _Counted(graph, specs)
     ints.steps[graph.inputs[0].name] = (1, 0)
     states: dict[str, tuple[str, str, str]] = {}
@@ -160,7 +161,8 @@ def read_scan(node: Node, outer: Mapping[str, TensorSpec], extents: Extents) -> 
     raw: Graph = node.attrs["body"]
     scans = int(node.attrs["num_scan_inputs"])
     carried = len(node.inputs) - scans
-    inner = {v.name: TensorSpec(v.dtype, v.shape) for v in raw.inputs}
+    inner = {v.name: TensorSpec(v.dtype, v.shape) for v in raw.inputs[carried:]}
+    inner |= _state_types(raw.inputs[:carried], node.inputs[:carried], outer)
     graph, specs = fold(raw, {**outer, **inner})
     specs = {**outer, **specs}
     states = {
@@ -193,6 +195,23 @@ def read_scan(node: Node, outer: Mapping[str, TensorSpec], extents: Extents) -> 
     if len({bool(reverse[k]) for k in range(count)}) > 1:
         raise CannotLift("it writes one result forwards and another backwards")
     return Body(graph, specs, states, sequences, results, bool(count and reverse[0]), wanted)
+
+
+def _state_types(
+    values: Sequence[Value], initial: Sequence[str], outer: Mapping[str, TensorSpec]
+) -> dict[str, TensorSpec]:
+    """Types of carried values. Where a body does not declare the units of a state, they are those of its first value.
+
+    That holds for all steps if it makes the body a cell, since a cell's result has the units of its state.
+    """
+    found = {}
+    for value, name in zip(values, initial, strict=True):
+        shape, first = value.shape, outer[name].shape if name in outer else None
+        unknown = shape is None or (bool(shape) and not isinstance(shape[-1], int))
+        if value.dtype.kind == "f" and unknown and first:
+            shape = (*(1 if d == 1 and len(first) > 2 else None for d in first[:-1]), first[-1])
+        found[value.name] = TensorSpec(value.dtype, shape)
+    return found
 
 
 class _Counted:

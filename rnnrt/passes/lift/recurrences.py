@@ -129,7 +129,7 @@ class BodyReader:
         """The form where a step counts, and where it does not."""
         if mask is None:
             return form, None
-        return (self.algebra.with_mask(form, mask, on) for on in (not inverted, inverted))  # type: ignore[return-value]
+        return self.algebra.with_mask(form, mask, not inverted), self.algebra.with_mask(form, mask, inverted)
 
     def _next(self, waiting: Sequence[str]) -> list[str]:
         """The states of one more cell, or a carried copy of an output."""

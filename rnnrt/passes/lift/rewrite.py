@@ -10,6 +10,7 @@ import numpy as np
 from rnnrt.ir import Graph, Node, names_read
 from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.ops.control import Control
+from rnnrt.ops.evaluate import evaluate_node
 from rnnrt.passes.lift.cells import Cell
 from rnnrt.passes.lift.extents import Extents
 from rnnrt.passes.prune import prune
@@ -44,6 +45,23 @@ class Rewrite:
         self.left: list[str] = []
         self._base = "lifted"
 
+    def _folded(self, node: Node, given: Sequence[TensorSpec | None]) -> bool:
+        """Whether a node computed a small integer, part of a shape say, and is a constant now."""
+        spec = self.specs.get(node.outputs[0])
+        if len(node.outputs) != 1 or spec is None or spec.dtype.kind not in "iu" or node.op == "Shape":
+            return False
+        known = [None if s is None else s.value for s in given]
+        if all(s is None or (s.value is not None and s.value.size <= 16) for s in given):
+            (array,) = evaluate_node(node, known, {})
+        else:
+            picked = self.extents.picked(node) if node.op in ("Gather", "Slice") and spec.is_static else None
+            if not isinstance(picked, int):
+                return False
+            array = np.full(spec.known_shape, picked, spec.dtype)
+        self.constants[node.outputs[0]] = array
+        self.specs[node.outputs[0]] = TensorSpec(array.dtype, array.shape, array)
+        return True
+
     def _filled(self, node: Node, spec: TensorSpec) -> TensorSpec:
         """The type of a value made for a shape of which a part is known: (rows, 128), say."""
         shape = self.extents.of_shape(node.inputs[-1])
@@ -63,6 +81,8 @@ class Rewrite:
         operator = get_operator(node.op)
         if not issubclass(operator, Control):
             given = [self.specs[name] if name else None for name in node.inputs]
+            if self._folded(node, given):
+                return
             found = operator.infer(node, given)
             if node.op in ("Expand", "ConstantOfShape"):
                 found = [self._filled(node, found[0])]

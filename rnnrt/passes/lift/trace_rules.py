@@ -7,8 +7,11 @@ import numpy as np
 from rnnrt.ir import Node
 from rnnrt.ops import get_operator
 from rnnrt.ops.activations import DEFAULTS
-from rnnrt.passes.lift.forms import Form, NotLinear
+from rnnrt.passes.lift.forms import Atom, Form, NotLinear, is_one
 from rnnrt.passes.lift.trace import RULES, Tracer, rows_of
+
+_CAPPED = "min(x, alpha)"
+"""Half of a clip, no activation of its own."""
 
 WIDEST_CONCAT = 4096
 """Units of a Concat that is looked into; its form holds matrices of that many columns."""
@@ -178,8 +181,32 @@ def _max(tracer: Tracer, node: Node) -> list[Form]:
     a, b = (tracer.of(name) for name in node.inputs)
     for x, y in ((a, b), (b, a)):
         if not y.terms:
+            capped = _only_function(x, _CAPPED)
+            if capped is not None and capped.inner is not None:
+                return [_bounded(tracer, capped.inner, 0.0, capped.alpha)]
             return [tracer.algebra.activation("Relu", tracer.algebra.add(x, Form(max(a.width, b.width))))]
     raise NotLinear
+
+
+def _min(tracer: Tracer, node: Node) -> list[Form]:
+    a, b = (tracer.of(name) for name in node.inputs)
+    for x, y in ((a, b), (b, a)):
+        high = y.terms.get(())
+        if set(y.terms) == {()} and isinstance(high, float):
+            bounded = _only_function(x, "Relu")
+            if bounded is not None and bounded.inner is not None:
+                return [_bounded(tracer, bounded.inner, 0.0, high)]
+            return [tracer.algebra.activation(_CAPPED, x, high)]
+    raise NotLinear
+
+
+def _only_function(form: Form, name: str) -> Atom | None:
+    """The atom that a form is, if it is one activation of this name."""
+    if len(form.terms) != 1:
+        return None
+    ((monomial, coefficient),) = form.terms.items()
+    found = len(monomial) == 1 and monomial[0].name == name and is_one(coefficient)
+    return monomial[0] if found else None
 
 
 def _split(tracer: Tracer, node: Node) -> list[Form]:
@@ -251,6 +278,7 @@ RULES.update(
         "Relu": _relu,
         "Clip": _clip,
         "Max": _max,
+        "Min": _min,
         "Split": _split,
         "Slice": _slice,
         "Concat": _concat,
