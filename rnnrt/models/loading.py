@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, UnsupportedModelError
-from rnnrt.formats import read_any
+from rnnrt.formats import foreseen, read_any
 from rnnrt.formats.keras_arguments import Context
 from rnnrt.formats.keras_config import network_of
 from rnnrt.formats.keras_export_config import Serializer
 from rnnrt.formats.keras_import import is_legacy
+from rnnrt.formats.state_dict import read_state_dict
+from rnnrt.formats.torch_network import network_of as network_of_tensors
 from rnnrt.layers import Network
 from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
@@ -20,14 +22,36 @@ from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
-    """Read a network from an .onnx, .keras, .h5 or .rnnrt file.
+def load(
+    path: str | os.PathLike[str],
+    threads: int | None = None,
+    *,
+    layers: Sequence[Any] | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    prefix: str | None = None,
+    ignore: Iterable[str] = (),
+    shared: Mapping[str, str] | None = None,
+) -> Model:
+    """Read a network from an .onnx, .keras, .h5, .rnnrt or RTNeural's .json file, or torch's tensors with a list of layers.
 
     Parameters
     ----------
     path : path-like
     threads : int, optional
         How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
+    layers : sequence, optional
+        What a state_dict of torch (.safetensors, or JSON) belongs to: the layers of `rnnrt.torch` in the order in which
+        they run, or {"type": "LSTM", "name": "rnn", ...} or ("rnn", {"type": "LSTM", ...}) for them. The other arguments
+        are for such files alone.
+    input_shape : sequence of int or None, optional
+        Without the first axis; by default what the first layer with tensors needs.
+    prefix : str, optional
+        What stands before all names of tensors, such as "model."; by default it is found where all of them have it.
+    ignore : iterable of str
+        Patterns, as of file names, of tensors that no layer needs; others are an error.
+    shared : mapping of str to str, optional
+        Names that are not in the file, and the tensors that stand for them. What safetensors.torch.save_model left out is
+        known.
 
     Returns
     -------
@@ -36,23 +60,30 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     Raises
     ------
     ModelFormatError
-        The file is missing, truncated, corrupt or of an unknown kind.
+        The file is missing, truncated, corrupt or of an unknown kind, or its tensors are not those of the layers.
     UnsupportedModelError
         The file holds something that rnnrt cannot run exactly; every reason is listed.
     ShapeError
         Shapes within the file do not fit together; the message names the node.
     """
     file = os.fspath(path)
+    if layers is None and (input_shape is not None or prefix is not None or ignore or shared):
+        raise RnnrtError(f"{file}: input_shape, prefix, ignore and shared go with layers=[...]; give it too")
     try:
-        graph, network, version = read_any(path)
         try:
+            if layers is not None:
+                with foreseen(path):
+                    made = network_of_tensors(layers, read_state_dict(path, prefix, ignore, shared), input_shape)
+                    return Model.from_network(made, threads, False, {"format": "state_dict"})
+            graph, network, version = read_any(path)
             if network is None:
                 return Model.from_graph(graph, threads)
             return Model.from_network(network, threads, is_legacy(version), graph.metadata, graph)
         except UnsupportedModelError as error:
             raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
         except (ShapeError, ModelFormatError) as error:
-            raise type(error)(f"{file}: {error}") from None
+            text = str(error)
+            raise type(error)(text if text.startswith(file) else f"{file}: {text}") from None
     except RecursionError:
         raise RnnrtError(f"{file}: nested too deeply") from None
     except MemoryError as error:
