@@ -1,7 +1,7 @@
-"""Weights that torch saved: layers by torch's names for `rnnrt.load`, and `load_state_dict` for models of rnnrt's layers.
+"""Weights that torch saved: torch's layers for `rnnrt.load`, and `load_state_dict` for models of rnnrt's layers.
 
-torch itself is not needed, and nothing is unpickled: ``safetensors.torch.save_file(model.state_dict(), path)`` writes the
-file, or ``safetensors.torch.save_model`` where modules share tensors.
+torch itself is not needed, and nothing is unpickled: ``safetensors.torch.save_file(model.state_dict(), path)`` writes
+the file, or ``safetensors.torch.save_model`` where modules share tensors.
 
 >>> from rnnrt.torch import Embedding, Linear, LSTM
 >>> model = rnnrt.load("tagger.safetensors", layers=[

@@ -1,7 +1,7 @@
 """JSON models of Automated-GuitarAmpModelling, as NeuralPi and Proteus play them: a state_dict, and what it belongs to.
 
 "SimpleRNN" is a recurrent layer "rec" and a Linear "lin", and the first `skip` channels of the input are added to what
-they give. "RecNet" is several of these, "layers.block_1" and so on, each with its own skip connection of all its outputs.
+they give. "RecNet" is several of these, "layers.block_1" and so on, each with a skip connection of all its outputs.
 """
 
 from __future__ import annotations

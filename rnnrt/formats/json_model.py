@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from rnnrt import layers as own
+import rnnrt.layers as own
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.layers import Network
 from rnnrt.layers.symbolic import KerasTensor

@@ -1,8 +1,8 @@
 """RTNeural's JSON models.
 
-RTNeural's exporter writes Keras's arrays as lists, with a type and a shape for each layer. RTNeural runs sample by sample:
-its convolutions see the samples before, as Keras's with padding="causal" do. Further keys are those of AIDA-X: in_skip
-adds the first channel of the input to the output; in_gain and out_gain, in decibels, scale the input and the output.
+RTNeural's exporter writes Keras's arrays as lists, with a type and a shape for each layer. RTNeural runs sample by
+sample: its convolutions see the samples before, as Keras's with padding="causal" do. Further keys are those of AIDA-X:
+in_skip adds the first channel of the input to the output; in_gain and out_gain, in decibels, scale input and output.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt import layers as own
+import rnnrt.layers as own
 from rnnrt.errors import UnsupportedModelError
 from rnnrt.formats.json_files import float_array
 from rnnrt.formats.json_model import JsonModel
@@ -81,7 +81,7 @@ class RTNeuralModel(JsonModel):
         else:
             self.unknown(row, {"type", "name", "activation", "shape", "weights", *_EXTRAS.get(kind, {})}, where)
             activation = row.get("activation", "")
-            fits = ("", "tanh") if kind in ("gru", "lstm") else ("", *_ACTIVATIONS)
+            fits: tuple[str, ...] = ("", "tanh") if kind in ("gru", "lstm") else ("", *_ACTIVATIONS)
             if kind == "activation":
                 fits = _ACTIVATIONS
             if kind in ("prelu", "batchnorm"):

@@ -70,9 +70,10 @@ class StateDict:
         if not wanted or any(n.startswith(w) for n in [*files, *self._shared] for w in wanted):
             return
         found = ""
-        common = os.path.commonprefix(files).split(".")[:-1]
-        for part in common:
-            found += f"{part}."
+        for parts in zip(*(n.split(".")[:-1] for n in files), strict=False):
+            if len(set(parts)) > 1:
+                return
+            found += f"{parts[0]}."
             if any(n.startswith(found + w) for n in files for w in wanted):
                 self.prefix = found
                 return
@@ -211,8 +212,8 @@ def describe(start: str, name: str, entries: Mapping[str, Entry]) -> str:
         groups.setdefault(layer, {})[own] = entry
     guesses = {layer: _guess(own) for layer, own in groups.items()}
     lines = []
-    for layer, own in groups.items():
-        tensors = ", ".join(f"{k} {e}" for k, e in own.items())
+    for layer, held in groups.items():
+        tensors = ", ".join(f"{k} {e}" for k, e in held.items())
         lines.append(f"{layer[:80]!r}, perhaps {guesses[layer]}: {tensors[:300]}")
     shown = lines[:_SHOWN] + [f"and {len(lines) - _SHOWN} more"] * (len(lines) > _SHOWN)
     made = ", ".join(f'{_class(guess)}("{layer[:80]}")' for layer, guess in list(guesses.items())[:_SHOWN])

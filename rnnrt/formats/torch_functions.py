@@ -1,4 +1,4 @@
-"""torch's layers without tensors: activations, pooling, dropout, changes of shape; and PReLU, an activation with one."""
+"""torch's layers without tensors: activations, pooling, dropout, changes of shape; and PReLU, which has one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt import layers as own
+import rnnrt.layers as own
 from rnnrt.formats.state_dict import StateDict
 from rnnrt.formats.torch_layers import Arrays, Flow, Named, TorchLayer, filled
 from rnnrt.layers import Layer

@@ -11,12 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt import layers as own
+import rnnrt.layers as own
 from rnnrt.errors import RnnrtError, UnsupportedModelError
 from rnnrt.formats.state_dict import StateDict
 from rnnrt.layers import Layer
 from rnnrt.layers.symbolic import KerasTensor
-from rnnrt.registry import snake_case
 
 Arrays = dict[str, np.ndarray]
 
@@ -59,7 +58,7 @@ class TorchLayer:
 
     def layer_name(self, position: int) -> str:
         """The name of the rnnrt layer."""
-        return str(getattr(self, "name", "") or f"{snake_case(self.kind)}_{position}").replace("/", "_")
+        return str(getattr(self, "name", "") or f"{self.kind.lower()}_{position}").replace("/", "_")
 
     def read(self, state: StateDict) -> Any:
         """What the layer is made of; what does not fit goes to the state_dict's problems."""
@@ -206,7 +205,7 @@ class BatchNorm1d(Named):
 
 @dataclass(frozen=True, eq=False)
 class Conv1d(Named):
-    """A convolution along the last axis of (B, C, T); tensors weight (filters, C / groups, width) and bias (filters,)."""
+    """A convolution along the last axis of (B, C, T); tensors weight (filters, C / groups, width), bias (filters,)."""
 
     keeps_shape: ClassVar[bool] = False
     stride: int = 1

@@ -39,7 +39,7 @@ def layers_of(layers: Any) -> list[TorchLayer]:
 
 
 def network_of(layers: Any, state: StateDict, input_shape: Sequence[int | None] | None = None) -> Network:
-    """The network in which each layer gets what the one before gives; the parameters and errors are those of `flow_of`."""
+    """The network in which each layer gets what the one before gives; parameters and errors are those of `flow_of`."""
     flow = flow_of(layers, state, input_shape)
     return network_between(flow.inputs, [flow.x, *flow.outputs], "model")
 

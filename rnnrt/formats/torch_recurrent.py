@@ -1,8 +1,8 @@
 """torch's LSTM, GRU and RNN from a state_dict. B batch, T steps, I inputs, H units, G gates, P projected units.
 
-Equations and layouts are those of the documentation of torch.nn. rnnrt's operators have no projection, but need none: with
-h = W_hr m, where m = o tanh(c), the gates see W_hh h = (W_hh W_hr) m. So an LSTM of H units with the recurrent weights
-W_hh W_hr has m as its outputs, and W_hr behind it gives those of the projected one.
+Equations and layouts are those of the documentation of torch.nn. rnnrt's operators have no projection, but need none:
+with h = W_hr m, where m = o tanh(c), the gates see W_hh h = (W_hh W_hr) m. So an LSTM of H units with the recurrent
+weights W_hh W_hr has m as its outputs, and W_hr behind it gives those of the projected one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt import layers as own
+import rnnrt.layers as own
 from rnnrt.errors import RnnrtError
 from rnnrt.formats.state_dict import StateDict
 from rnnrt.formats.torch_layers import Flow, Named, filled
@@ -112,9 +112,9 @@ class Recurrent(Named):
     dropout : float
         Between the layers of the stack, in training alone.
     output : {"sequence", "last_step", "last_hidden", "both_hidden"}
-        What goes on to the next layer, of `y, h_n = rnn(x)`: y, all steps; y[:, -1] (y[-1] without `batch_first`); h_n[-1];
-        or torch.cat([h_n[-2], h_n[-1]], 1), both directions of the last layer. "last_step" of a bidirectional stack
-        holds the first step of the backward direction, as y[:, -1] does in torch.
+        What goes on to the next layer, of `y, h_n = rnn(x)`: y, all steps; y[:, -1] (y[-1] without `batch_first`);
+        h_n[-1]; or torch.cat([h_n[-2], h_n[-1]], 1), both directions of the last layer. "last_step" of a bidirectional
+        stack holds the first step of the backward direction, as y[:, -1] does in torch.
     initial_states : bool
         The model takes h_0 (and c_0) as further inputs, (layers times directions, B, H).
     return_states : bool
@@ -276,7 +276,7 @@ class GRU(Recurrent):
 
 @dataclass(frozen=True, eq=False)
 class RNN(Recurrent):
-    """torch.nn.RNN; the parameters are those of `Recurrent`, and `nonlinearity`, "tanh" or "relu", which no tensor tells."""
+    """torch.nn.RNN; the parameters are those of `Recurrent`, and `nonlinearity`: "tanh" or "relu"."""
 
     op = "RNN"
     nonlinearity: str = "tanh"

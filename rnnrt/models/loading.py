@@ -32,7 +32,7 @@ def load(
     ignore: Iterable[str] = (),
     shared: Mapping[str, str] | None = None,
 ) -> Model:
-    """Read a network from an .onnx, .keras, .h5, .rnnrt or RTNeural's .json file, or torch's tensors with a list of layers.
+    """Read a network from an .onnx, .keras, .h5, .rnnrt or .json file, or torch's tensors with the layers they are of.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ def load(
     threads : int, optional
         How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
     layers : sequence, optional
-        What a state_dict of torch (.safetensors, or JSON) belongs to: the layers of `rnnrt.torch` in the order in which
-        they run, or {"type": "LSTM", "name": "rnn", ...} or ("rnn", {"type": "LSTM", ...}) for them. The other arguments
-        are for such files alone.
+        What a state_dict of torch (.safetensors, or JSON) belongs to: layers of `rnnrt.torch` in the order they run in,
+        or {"type": "LSTM", "name": "rnn", ...} or ("rnn", {"type": "LSTM", ...}) for them. The other arguments are
+        for such files alone.
     input_shape : sequence of int or None, optional
         Without the first axis; by default what the first layer with tensors needs.
     prefix : str, optional
@@ -50,8 +50,8 @@ def load(
     ignore : iterable of str
         Patterns, as of file names, of tensors that no layer needs; others are an error.
     shared : mapping of str to str, optional
-        Names that are not in the file, and the tensors that stand for them. What safetensors.torch.save_model left out is
-        known.
+        Names that are not in the file, and the tensors that stand for them. What safetensors.torch.save_model left out
+        is known.
 
     Returns
     -------
