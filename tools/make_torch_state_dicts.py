@@ -1,7 +1,7 @@
 """Make the small state_dicts in tests/data/torch, with inputs and outputs beside them.
 
-Needs PyTorch and safetensors: ``python tools/make_torch_state_dicts.py``. The networks are those of tests/torch_cases.py;
-the files are written by safetensors' own functions for torch, the outputs are what torch gives.
+Needs PyTorch and safetensors: ``python tools/make_torch_state_dicts.py``. The networks are those of
+tests/torch_cases.py; the files are written by safetensors' own functions for torch, the outputs are what torch gives.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ TOLERANCE = 2e-5
 @click.option(
     "--layers",
     type=click.Path(),
-    help="The layers of a state_dict: a .yaml or .json list of {type, name, ...}, or an object with `layers` and the other "
-    "arguments of rnnrt.load.",
+    help="The layers of a state_dict: a .yaml or .json list of {type, name, ...}, or an object with `layers` and the "
+    "other arguments of rnnrt.load.",
 )
 @click.option("--no-check", is_flag=True, help="Do not compare with the float64 reference.")
 @JSON

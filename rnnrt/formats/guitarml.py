@@ -116,4 +116,7 @@ class GuitarModel(JsonModel):
             return self.with_skip(x, y, skip, name)
 
         outputs = self.whole(data.get("output_size"), "output_size")
-        return _Block(rec, Linear(f"{prefix}lin"), outputs, bool(data.get("bias_fl", True)), join)
+        has_bias = data.get("bias_fl", True)
+        if not isinstance(has_bias, bool):
+            raise self.error(f"bias_fl is {str(has_bias)[:40]!r}, not true or false")
+        return _Block(rec, Linear(f"{prefix}lin"), outputs, has_bias, join)

@@ -48,7 +48,8 @@ class RTNeuralModel(JsonModel):
         return network_between([x], [self._gain(y, "out_gain")], Path(self.label).stem)
 
     def _shape(self, value: Any, what: str) -> tuple[int | None, ...]:
-        if not isinstance(value, list) or len(value) not in (2, 3, 4):
+        is_shape = isinstance(value, list) and all(d is None or type(d) is int for d in value[:-1])
+        if not is_shape or len(value) not in (2, 3, 4):
             raise self.error(f"{what} is {str(value)[:40]!r}, not a list of a batch, steps and features")
         if len(value) == 4:
             raise UnsupportedModelError(

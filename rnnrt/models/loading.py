@@ -70,24 +70,34 @@ def load(
     if layers is None and (input_shape is not None or prefix is not None or ignore or shared):
         raise RnnrtError(f"{file}: input_shape, prefix, ignore and shared go with layers=[...]; give it too")
     try:
+        if layers is not None:
+            return _of_tensors(file, threads, layers, input_shape, prefix, ignore, shared)
+        graph, network, version = read_any(path)
         try:
-            if layers is not None:
-                with foreseen(path):
-                    made = network_of_tensors(layers, read_state_dict(path, prefix, ignore, shared), input_shape)
-                    return Model.from_network(made, threads, False, {"format": "state_dict"})
-            graph, network, version = read_any(path)
             if network is None:
                 return Model.from_graph(graph, threads)
             return Model.from_network(network, threads, is_legacy(version), graph.metadata, graph)
         except UnsupportedModelError as error:
             raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
         except (ShapeError, ModelFormatError) as error:
-            text = str(error)
-            raise type(error)(text if text.startswith(file) else f"{file}: {text}") from None
+            raise type(error)(f"{file}: {error}") from None
     except RecursionError:
         raise RnnrtError(f"{file}: nested too deeply") from None
     except MemoryError as error:
         raise RnnrtError(f"{file}: needs more memory than there is ({error})") from None
+
+
+def _of_tensors(file: str, threads: int | None, layers: Any, input_shape: Any, *options: Any) -> Model:
+    with foreseen(file):
+        state = read_state_dict(file, *options)
+        try:
+            network = network_of_tensors(layers, state, input_shape)
+            return Model.from_network(network, threads, False, {"format": "state_dict"})
+        except UnsupportedModelError as error:
+            raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
+        except (ShapeError, ModelFormatError) as error:
+            text = str(error)
+            raise type(error)(text if text.startswith(file) else f"{file}: {text}") from None
 
 
 def load_model(path: str | os.PathLike[str], custom_objects: Any = None, compile: bool = True) -> Model:
