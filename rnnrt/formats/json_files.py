@@ -60,8 +60,10 @@ def maker_of(document: Mapping[str, Any]) -> str:
 def _tensors_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """A state_dict, by itself or under that key; empty where there is none."""
     inner = document.get("state_dict", document)
-    is_one = isinstance(inner, dict) and inner and all(isinstance(v, list) for v in inner.values())
-    return dict(inner) if is_one else {}
+    if not isinstance(inner, dict) or not any(isinstance(v, list) for v in inner.values()):
+        return {}
+    # a tensor without axes, such as num_batches_tracked, is a number
+    return dict(inner) if all(isinstance(v, list) or type(v) in (int, float) for v in inner.values()) else {}
 
 
 def state_dict_in(document: Mapping[str, Any], label: str) -> dict[str, Any]:

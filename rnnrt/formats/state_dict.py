@@ -220,8 +220,8 @@ def describe(start: str, name: str, entries: Mapping[str, Entry]) -> str:
     classes = ", ".join(sorted({_class(g) for g in guesses.values()}))
     return (
         f"{start}; it holds tensors alone, as a state_dict of torch does:{bullets(shown)}\n"
-        "name its layers in the order in which they run, those without weights too, and say what no tensor does, such as "
-        "batch_first=True:\n"
+        "name its layers in the order in which they run, those without weights too, and say what tensors do not, such "
+        "as batch_first=True:\n"
         f"  from rnnrt.torch import {classes}\n"
         f'  rnnrt.load("{name}", layers=[{made}])\n'
         "or give the .onnx, .keras, .h5 or .rnnrt file of the network"

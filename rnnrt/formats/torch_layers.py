@@ -237,6 +237,8 @@ class Conv1d(Named):
     def make(self, made: Arrays, name: str, dtype: str) -> Layer:
         if self.padding not in ("same", "valid") and (not isinstance(self.padding, int) or self.padding < 0):
             raise self.unsupported(f"padding={self.padding!r}", "use a number, 'same' or 'valid'")
+        if self.padding == "same" and self.stride != 1:
+            raise self.unsupported("padding='same' with strides, which torch has not", "give the padding as a number")
         width, _, filters = made["kernel"].shape
         layer = own.Conv1D(
             filters, width, self.stride, "same" if self.padding == "same" else "valid", "channels_first",

@@ -83,7 +83,9 @@ def _from_safetensors(model: Any, file: Path) -> list[tuple[Variable, np.ndarray
     named = _named(model)
     missing, unknown = sorted(set(named) - set(arrays)), sorted(set(arrays) - set(named))
     if missing or unknown:
-        advice = "; rnnrt.torch.load_state_dict takes those of torch" * all("/" not in name for name in unknown)
+        advice = "; rnnrt.torch.load_state_dict takes those of torch" * (
+            bool(unknown) and not any("/" in n for n in unknown)
+        )
         raise ModelFormatError(f"{file}: holds other weights: missing {missing[:10]}, unknown {unknown[:10]}{advice}")
     return [(v, arrays[name]) for name, v in named.items()]
 

@@ -162,6 +162,8 @@ def test_lists_that_are_no_layers(path: Path) -> None:
 def test_arguments_that_cannot_be_had(path: Path) -> None:
     layers = [rt.LSTM("rnn", output="both_hidden"), rt.Linear("fc")]
     assert "it has one direction" in refused(path, *layers, error=UnsupportedModelError)
+    save_file({"c.weight": np.ones((2, 1, 3), np.float32)}, path)
+    assert "which torch has not" in refused(path, rt.Conv1d("c", stride=2, padding="same"), error=UnsupportedModelError)
     save_file({"weight_ih_l0": np.ones((3, 2), np.float32), "weight_hh_l0": np.ones((3, 3), np.float32)}, path)
     assert "nonlinearity='elu'" in refused(path, rt.RNN("", nonlinearity="elu"), error=UnsupportedModelError)
     rows = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 1), "weight_hr_l0": (1, 2)}
@@ -215,6 +217,10 @@ def test_json_holds_tensors_too(path: Path) -> None:
         np.testing.assert_array_equal(rnnrt.load(path, layers=[rt.LSTM("rnn"), rt.Linear("fc")])(x), want(x))
         with pytest.raises(ModelFormatError, match=r"is JSON without a network(?s:.)*perhaps LSTM, 2 layers"):
             rnnrt.load(path)
+    rows = {"weight": [1, 2], "bias": [0, 1], "running_mean": [1, 1], "running_var": [1, 4], "num_batches_tracked": 7}
+    path.write_text(json.dumps(rows))
+    y = rnnrt.load(path, layers=[rt.BatchNorm1d("", eps=0)])(np.float32([[2, 5]]))
+    np.testing.assert_array_equal(y, [[1, 5]])
 
 
 def built(*layers: Any, shape: tuple[int | None, ...] = (None, 2)) -> Model:
@@ -230,6 +236,21 @@ def test_tensors_into_a_model(path: Path) -> None:
     load_state_dict(model, path, {"rnn": [first, "upper"], "fc": "fc"})
     np.testing.assert_array_equal(model(x), want(x))
     assert not np.array_equal(before, want(x))
+
+
+def test_the_batch_may_be_behind_the_steps(path: Path) -> None:
+    model = rnnrt.load(path, layers=[rt.LSTM("rnn"), rt.Linear("fc")])
+    x = np.random.default_rng(0).standard_normal((50, 2, 2)).astype(np.float32)
+    np.testing.assert_array_equal(model.predict(x), model(x))
+    model.compile("sgd", "mse")
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(UnsupportedModelError, match="first axis of the network's inputs is not their batch"):
+            call(x, x[..., :1], verbose=0)
+
+
+def test_weights_of_torch_are_not_those_of_a_model(path: Path) -> None:
+    with pytest.raises(ModelFormatError, match=r"unknown \['fc.bias'(?s:.)*rnnrt.torch.load_state_dict"):
+        built(LSTM(3), Dense(1)).load_weights(path)
 
 
 def test_names_of_layers_are_those_of_modules(path: Path) -> None:
