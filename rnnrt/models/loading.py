@@ -20,6 +20,7 @@ from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
+from rnnrt.passes import recognise
 
 
 def load(
@@ -75,7 +76,7 @@ def load(
         graph, network, version = read_any(path)
         try:
             if network is None:
-                return Model.from_graph(graph, threads)
+                return Model.from_graph(recognise(graph), threads)
             return Model.from_network(network, threads, is_legacy(version), graph.metadata, graph)
         except UnsupportedModelError as error:
             raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
