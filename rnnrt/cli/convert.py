@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from rnnrt.cli.common import (
+    CONSTANT,
     JSON,
     SAMPLE,
     console,
@@ -39,6 +41,7 @@ TOLERANCE = 2e-5
 @click.command()
 @click.argument("source", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Where to write; by default SOURCE with .rnnrt as its ending.")
+@CONSTANT
 @SAMPLE
 @click.option(
     "--layers",
@@ -49,7 +52,13 @@ TOLERANCE = 2e-5
 @click.option("--no-check", is_flag=True, help="Do not compare with the float64 reference.")
 @JSON
 def convert(
-    source: str, output: str | None, sample: str | None, layers: str | None, no_check: bool, as_json: bool
+    source: str,
+    output: str | None,
+    constants: dict[str, Any],
+    sample: str | None,
+    layers: str | None,
+    no_check: bool,
+    as_json: bool,
 ) -> None:
     """Convert SOURCE (.onnx, .keras, .h5, .rnnrt, RTNeural's .json, or .safetensors with --layers) to a .rnnrt file.
 
@@ -61,7 +70,7 @@ def convert(
     screen = console()
     with Progress(console=screen, transient=True, disable=as_json or not screen.is_terminal) as progress:
         task = progress.add_task(f"reading {escape(source)}", total=steps)
-        model = load(source) if layers is None else load_tensors(source, layers)
+        model = load_tensors(source, layers, constants) if layers else load(source, constants=constants)
         given = None if sample is None else read_arrays(sample, model)
         differences: dict[str, float] | None = None
         progress.advance(task)
@@ -97,7 +106,7 @@ def convert(
         )
 
 
-def load_tensors(source: str, layers: str) -> Model:
+def load_tensors(source: str, layers: str, constants: Mapping[str, Any]) -> Model:
     """The model of a state_dict and of the file that describes its layers.
 
     Raises `RnnrtError` where that file does not say what it should.
@@ -107,7 +116,7 @@ def load_tensors(source: str, layers: str) -> Model:
     known = ("layers", "input_shape", "prefix", "ignore", "shared")
     if "layers" not in arguments or not set(arguments) <= set(known):
         raise RnnrtError(f"{layers}: has the keys {[str(k) for k in arguments]}; give a list, or {', '.join(known)}")
-    return load(source, **arguments)
+    return load(source, constants=constants, **arguments)
 
 
 def compare(model: Model, feeds: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from rnnrt.formats.torch_network import network_of as network_of_tensors
 from rnnrt.layers import Network
 from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
+from rnnrt.models.constants import with_constants
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
 from rnnrt.passes import recognise
@@ -27,6 +28,7 @@ def load(
     path: str | os.PathLike[str],
     threads: int | None = None,
     *,
+    constants: Mapping[str, Any] | None = None,
     layers: Sequence[Any] | None = None,
     input_shape: Sequence[int | None] | None = None,
     prefix: str | None = None,
@@ -40,10 +42,13 @@ def load(
     path : path-like
     threads : int, optional
         How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
+    constants : mapping of str to number or array_like, optional
+        Inputs of an .onnx or .rnnrt file, by name, that are to be constants, as in ``constants={"sr": 16000}``. They
+        are then no longer inputs, and branches that they decide are gone; `Model.save` writes the model so.
     layers : sequence, optional
         What a state_dict of torch (.safetensors, or JSON) belongs to: layers of `rnnrt.torch` in the order they run in,
-        or {"type": "LSTM", "name": "rnn", ...} or ("rnn", {"type": "LSTM", ...}) for them. The other arguments are
-        for such files alone.
+        or {"type": "LSTM", "name": "rnn", ...} or ("rnn", {"type": "LSTM", ...}) for them. The arguments that
+        follow are for such files alone.
     input_shape : sequence of int or None, optional
         Without the first axis; by default what the first layer with tensors needs.
     prefix : str, optional
@@ -65,18 +70,22 @@ def load(
     UnsupportedModelError
         The file holds something that rnnrt cannot run exactly; every reason is listed.
     ShapeError
-        Shapes within the file do not fit together; the message names the node.
+        Shapes within the file do not fit together; the message names the node. Or a constant does not fit an input.
+    RnnrtError
+        Constants were given for a file of layers, whose inputs cannot become constants.
     """
     file = os.fspath(path)
     if layers is None and (input_shape is not None or prefix is not None or ignore or shared):
         raise RnnrtError(f"{file}: input_shape, prefix, ignore and shared go with layers=[...]; give it too")
     try:
         if layers is not None:
+            _without(constants, file)
             return _of_tensors(file, threads, layers, input_shape, prefix, ignore, shared)
         graph, network, version = read_any(path)
         try:
             if network is None:
-                return Model.from_graph(recognise(graph), threads)
+                return Model.from_graph(recognise(with_constants(graph, constants or {})), threads)
+            _without(constants, file)
             return Model.from_network(network, threads, is_legacy(version), graph.metadata, graph)
         except UnsupportedModelError as error:
             raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
@@ -86,6 +95,14 @@ def load(
         raise RnnrtError(f"{file}: nested too deeply") from None
     except MemoryError as error:
         raise RnnrtError(f"{file}: needs more memory than there is ({error})") from None
+
+
+def _without(constants: Mapping[str, Any] | None, file: str) -> None:
+    if constants:
+        raise RnnrtError(
+            f"{file}: constants={sorted(map(str, constants))}: inputs of Keras layers cannot become constants; "
+            "pass their values at each call, or save the model as .onnx and load that with constants"
+        )
 
 
 def _of_tensors(file: str, threads: int | None, layers: Any, input_shape: Any, *options: Any) -> Model:

@@ -271,3 +271,16 @@ def test_tensors_are_converted_with_their_layers(tmp_path: Path) -> None:
     wrong = call("convert", data / "tied.safetensors", "--layers", tmp_path / "other.json", ok=False).output
     assert "has the keys ['modules']; give a list, or layers, input_shape" in wrong
     assert "perhaps GRU" in call("inspect", data / "tied.safetensors", ok=False).output
+
+
+def test_float16_is_compared_as_such(tmp_path: Path) -> None:
+    """Results that are rounded to float16 on different sides are equal; a difference of two steps is one."""
+    one = np.array([1, 2], np.float16)
+    assert CONVERT.largest_difference(np.nextafter(one, np.float16(9)), one) == 0
+    assert CONVERT.largest_difference(one + np.float16(2**-8), one) > 1e-3
+    assert CONVERT.largest_difference(np.array([np.nan], np.float16), one[:1]) == float("inf")
+    value = Value("x", F32, (700,))
+    graph = Graph((value,), (Value("y", np.dtype("float16")),), (Node("Cast", ("x",), ("y",), {"to": 10}),))
+    write_container(tmp_path / "half.rnnrt", graph)
+    call("convert", tmp_path / "half.rnnrt", "-o", tmp_path / "again.rnnrt")
+    call("verify", tmp_path / "again.rnnrt")

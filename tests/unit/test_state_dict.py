@@ -321,3 +321,9 @@ def test_what_is_left_over_is_named_unless_told(path: Path) -> None:
         load_state_dict(model, path, {"fc": "head"})
     with pytest.raises(RnnrtError, match="no layers with weights yet"):
         load_state_dict(Sequential([Dense(1)]), path)
+
+
+def test_inputs_of_layers_are_no_constants(path: Path) -> None:
+    layers = [rt.LSTM("rnn"), rt.Linear("fc")]
+    text = refused(path, *layers, error=RnnrtError, constants={"input": 1})
+    assert "cannot become constants" in text

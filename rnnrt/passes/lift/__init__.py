@@ -50,6 +50,7 @@ def lift(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, dict[str
     for node in graph.nodes:
         if not _lifted_loop(node, used, out):
             out.keep(node)
+    out.drop_unread()
     lift_unrolled(out)
     told = {key: json.dumps(notes) for key, notes in ((LIFTED, out.notes), (NOT_LIFTED, out.left)) if notes}
     if not out.notes:

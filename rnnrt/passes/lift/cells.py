@@ -120,7 +120,7 @@ def _lstm_of(algebra: Algebra, width: int, o: Atom, t: Atom, choose: Choose) -> 
     # The output gate's peephole sees the new cell state, whose terms stand in its form.
     at = gates.index(o)
     forms[at], peep_o = _without(algebra, forms[at], new_c)
-    h = choose(_vectors(forms, width, but=c), c)
+    h = choose(_vectors(forms, width, c), c)
     parts = [_gate(form, width, h, c) for form in forms]
     if parts[-1].peephole is not None:
         raise _NoMatch
@@ -266,7 +266,7 @@ def _gate(form: Form, width: int, h: Atom | None, c: Atom | None = None) -> Gate
             bias = bias + coefficient
         elif len(monomial) != 1 or not monomial[0].is_source:
             raise _NoMatch
-        elif monomial[0] is h:
+        elif monomial[0] is h and (h is not c or is_matrix(coefficient)):
             R = matrix(coefficient, width)
         elif monomial[0] is c:
             if is_matrix(coefficient):
@@ -294,9 +294,11 @@ def _without(algebra: Algebra, form: Form, new_c: Form) -> tuple[Form, np.ndarra
     return rest, peephole
 
 
-def _vectors(forms: Sequence[Form], width: int, but: Atom | None = None) -> list[Atom]:
-    found = {m[0] for form in forms for m in form.terms if len(m) == 1 and m[0].is_source}
-    return sorted((a for a in found if a.width == width and a is not but), key=lambda atom: atom.number)
+def _vectors(forms: Sequence[Form], width: int, c: Atom | None = None) -> list[Atom]:
+    """What the hidden state may be: the cell state too, where weights see it (one tensor for h0 and c0)."""
+    terms = [(m[0], weights) for form in forms for m, weights in form.terms.items() if len(m) == 1]
+    found = {a for a, weights in terms if a.is_source and a.width == width and (a is not c or is_matrix(weights))}
+    return sorted(found, key=lambda atom: atom.number)
 
 
 def _activations(functions: Sequence[Atom]) -> dict[str, Any]:

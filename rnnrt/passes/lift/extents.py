@@ -6,11 +6,17 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 
-from rnnrt.ir import Node
+from rnnrt.ir import Node, Shape
 from rnnrt.ops import TensorSpec
 
-_UNARY = frozenset({"Identity", "Cast", "Sigmoid", "Tanh", "Relu", "Not", "Neg", "Exp", "Sqrt", "Clip", "Softmax"})
-_BINARY = frozenset({"Add", "Sub", "Mul", "Div"})
+_ELEMENTWISE = frozenset(
+    """Identity Cast Sigmoid Tanh Relu Not Neg Exp Sqrt Abs Clip Softmax LeakyRelu Elu Add Sub Mul Div And Or Where
+    Equal Less Greater LessOrEqual GreaterOrEqual Max Min Sum Pow""".split()
+)
+_REDUCTIONS = frozenset(["ReduceMax", "ReduceMin", "ReduceSum", "ReduceMean", "ReduceProd"])
+_DEEPEST = 100
+"""Branches of a graph within branches that are followed; what lies deeper counts as different."""
+
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _ONE_ELEMENT = frozenset({"Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape"})
 
@@ -27,6 +33,8 @@ class Extents:
 
     def __init__(self, producers: Mapping[str, Node], specs: Mapping[str, TensorSpec]) -> None:
         self.producers, self.specs = producers, specs
+        self._known: dict[tuple[str, int], Hashable] = {}
+        self._depth = 0
 
     def of_value(self, name: str) -> Hashable | None:
         """What the one integer that this value holds is: an int, or an axis of a tensor; None when unknown."""
@@ -48,8 +56,34 @@ class Extents:
                 return None
         return None
 
+    def of_shape(self, name: str) -> Shape | None:
+        """What is known of the extents that a one-dimensional value holds."""
+        while (node := self.producers.get(name)) is not None and node.op in ("Identity", "Cast"):
+            name = node.inputs[0]
+        spec = self.specs.get(name)
+        if spec is not None and spec.value is not None:
+            return tuple(int(v) for v in spec.value.ravel())
+        if node is not None and node.op == "Concat":
+            parts = [self.of_shape(part) for part in node.inputs]
+            return None if None in parts else tuple(d for part in parts if part for d in part)
+        if spec is None or spec.shape is None or len(spec.shape) != 1 or not isinstance(spec.shape[0], int):
+            return None
+        return (None,) * spec.shape[0]
+
     def of_axis(self, name: str, axis: int) -> Hashable:
         """A name for an extent that is equal wherever the extent must be: an int, or an axis of some tensor."""
+        start = name, axis
+        if start in self._known or self._depth > _DEEPEST:
+            return self._known.get(start, start)
+        self._depth += 1
+        try:
+            found = self._root(name, axis)
+        finally:
+            self._depth -= 1
+        self._known[start] = found
+        return found
+
+    def _root(self, name: str, axis: int) -> Hashable:
         for _ in range(256):
             spec = self.specs.get(name)
             shape = None if spec is None else spec.shape
@@ -91,19 +125,14 @@ class Extents:
         if shape is None:
             return None
         rank = len(shape)
-        if node.op in _UNARY:
+        if node.op == "ReverseSequence":
             return source, axis
         if node.op == "Transpose":
             return source, tuple(node.attrs.get("perm", range(rank)[::-1]))[axis]
-        if node.op in _BINARY:
-            shapes = [(i, self.specs[i].shape) for i in node.inputs if i in self.specs]
-            out = self.specs[name].shape or ()
-            wide = [
-                (i, axis - len(out) + len(s))
-                for i, s in shapes
-                if s is not None and axis - len(out) + len(s) >= 0 and s[axis - len(out) + len(s)] != 1
-            ]
-            return wide[0] if len(wide) == 1 else None
+        if node.op in _ELEMENTWISE:
+            return self._broadcast(node, axis - len(self.specs[name].shape or ()))
+        if node.op in _REDUCTIONS:
+            return self._reduced(node, source, rank, axis)
         if node.op == "MatMul" and axis < rank - 1 and len(self.specs[node.inputs[1]].shape or ()) == 2:
             return source, axis
         if node.op == "Unsqueeze" or node.op == "Squeeze":
@@ -119,6 +148,26 @@ class Extents:
             kept = {0: 0, 1: 1} if first else {0: 0, 2: 1}
             return (source, kept[axis]) if axis in kept and (not first or axis < 2) else None
         return None
+
+    def _broadcast(self, node: Node, from_end: int) -> tuple[str, int] | None:
+        """The input that an extent of the result comes from, if all inputs that have the axis agree on it."""
+        found = {}
+        for name in node.inputs:
+            shape = self.specs[name].shape if name in self.specs else ()
+            if shape is None:
+                return None
+            if len(shape) + from_end >= 0 and shape[from_end] != 1:
+                found[self.of_axis(name, len(shape) + from_end)] = name, len(shape) + from_end
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def _reduced(self, node: Node, source: str, rank: int, axis: int) -> tuple[str, int] | None:
+        axes = self.specs[node.inputs[1]].value if len(node.inputs) > 1 and node.inputs[1] else None
+        if axes is None:
+            return None
+        gone = {int(a) % rank for a in axes.ravel()}
+        if node.attrs.get("keepdims", 1):
+            return None if axis in gone else (source, axis)
+        return source, [k for k in range(rank) if k not in gone][axis]
 
     def _squeezed(self, node: Node, source: str, shape: tuple, axis: int) -> tuple[str, int] | None:
         axes = self.specs.get(node.inputs[1]) if len(node.inputs) > 1 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnnrt.ir import Node
@@ -28,11 +28,13 @@ class Found:
 class BodyReader:
     """Finds the cells of one body, those first that others read.
 
-    After `run`, `found` holds them in that order, and `previous` names carried values that hold a cell's last output.
+    After `run`, `found` holds them in that order, and `previous` names carried values that hold a cell's last output
+    (or zeros after a masked step).
     """
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, is_zero: Callable[[str], bool]) -> None:
         self.body = body
+        self._is_zero = is_zero
         self.algebra = Algebra()
         self.found: list[Found] = []
         self.previous: dict[str, Found] = {}
@@ -78,9 +80,16 @@ class BodyReader:
                     return found, "zeros"
                 if self._equal(off, self._state(found.h)):
                     return found, "held"
-                if any(self._equal(off, self._state(p)) for p, owner in self.previous.items() if owner is found):
+                if any(self._equal(off, self._state(p)) for p in self._repeating(found)):
                     return found, "repeated"
         raise CannotLift(f"{value!r} is computed in its body, and is not the result of an LSTM, GRU or RNN")
+
+    def _repeating(self, found: Found) -> list[str]:
+        """Carried values that hold the cell's last output where a step does not count."""
+        names = [name for name, owner in self.previous.items() if owner is found]
+        forms = {name: self._form(self.body.states[name][1]) for name in names}
+        parts = {n: self._parts(f, found.mask, found.inverted)[1] for n, f in forms.items() if f is not None}
+        return [name for name, off in parts.items() if off is not None and self._equal(off, self._state(name))]
 
     def _traced(self) -> Tracer:
         tracer = Tracer(self.algebra, self.body.specs, unknown_as_source=False)
@@ -91,6 +100,7 @@ class BodyReader:
                 tracer.set_source(name)
         for name in self.body.states:
             tracer.set_source(name)
+        tracer.is_zero = self._is_zero
         tracer.forms.update(self._cuts)
         for node in self.body.graph.nodes:
             tracer.visit(node)
@@ -129,12 +139,15 @@ class BodyReader:
                 continue
             for mask, inverted in self._masks(form):
                 new, held = self._parts(form, mask, inverted)
-                if held is not None and not self._equal(held, self._state(name)):
+                same = held is None or self._equal(held, self._state(name))
+                if not same and held is not None and held.terms:
                     continue
                 for found in self.found:
                     if found.mask is mask and self._equal(new, found.result):
                         self.previous[name] = found
                         return [name]
+                if not same:
+                    continue
                 states = self._cell(name, new, mask, inverted)
                 if states:
                     return states
@@ -278,7 +291,7 @@ def lift_body(node: Node, body: Body, out: Rewrite) -> None:
     CannotLift
         Something in the body is no recurrence that the IR knows; nothing has been added.
     """
-    reader = BodyReader(body)
+    reader = BodyReader(body, out.is_zero)
     reader.run()
     emission = _Emission(node, body, reader, out)
     emission.check()

@@ -12,6 +12,7 @@ from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.ops.control import Control
 from rnnrt.passes.lift.cells import Cell
 from rnnrt.passes.lift.extents import Extents
+from rnnrt.passes.prune import prune
 
 _KEEPS_ZERO = frozenset({"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Tile", "Expand", "Slice"})
 
@@ -43,6 +44,16 @@ class Rewrite:
         self.left: list[str] = []
         self._base = "lifted"
 
+    def _filled(self, node: Node, spec: TensorSpec) -> TensorSpec:
+        """The type of a value made for a shape of which a part is known: (rows, 128), say."""
+        shape = self.extents.of_shape(node.inputs[-1])
+        given = (self.specs[node.inputs[0]].shape if node.op == "Expand" else ()) or ()
+        if spec.is_static or shape is None or len(shape) < len(given):
+            return spec
+        given = (1,) * (len(shape) - len(given)) + given
+        exact = (d if d is not None and (d != 1 or g == 1) else None for d, g in zip(shape, given, strict=True))
+        return TensorSpec(spec.dtype, tuple(exact))
+
     def under(self, name: str) -> None:
         """New values are named after this one from now on."""
         self._base = name
@@ -52,7 +63,10 @@ class Rewrite:
         operator = get_operator(node.op)
         if not issubclass(operator, Control):
             given = [self.specs[name] if name else None for name in node.inputs]
-            for name, spec in zip(node.outputs, operator.infer(node, given), strict=False):
+            found = operator.infer(node, given)
+            if node.op in ("Expand", "ConstantOfShape"):
+                found = [self._filled(node, found[0])]
+            for name, spec in zip(node.outputs, found, strict=False):
                 if name:
                     self.specs[name] = spec
         self.nodes.append(node)
@@ -68,6 +82,12 @@ class Rewrite:
             return
         self.nodes[at] = Node(node.op, node.inputs, outputs, node.attrs, node.name)
         self.producers.update((made, self.nodes[at]) for made in outputs if made)
+
+    def drop_unread(self) -> None:
+        """Let go of nodes that nothing reads any more."""
+        self.nodes = list(prune(self.graph.replace(nodes=tuple(self.nodes), constants={})).nodes)
+        self.producers.clear()
+        self.producers.update((name, node) for node in self.nodes for name in node.outputs if name)
 
     def in_order(self) -> list[Node]:
         """The nodes, each after those that make what it reads; otherwise in the order they came."""

@@ -45,6 +45,8 @@ class Tracer:
         self.transposes: dict[str, np.ndarray] = {}
         self.multiplied: set[str] = set()
         """Values that are multiplied by weights."""
+        self.is_zero: Callable[[str], bool] = lambda name: False
+        """Which values without a form are known to be zeros."""
 
     def set_source(self, name: str) -> None:
         """Take a value as it is."""
@@ -73,6 +75,8 @@ class Tracer:
                 self.forms[name] = self._of_constant(spec.value)
             elif spec is not None and spec.dtype.kind == "f" and self.unknown_as_source:
                 self.set_source(name)
+            elif self.is_zero(name):
+                self.forms[name] = Form(1)
         form = self.forms.get(name)
         if form is None:
             raise NotLinear

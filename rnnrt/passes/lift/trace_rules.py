@@ -165,8 +165,7 @@ def _bounded(tracer: Tracer, form: Form, low: float | None, high: float | None) 
         raise NotLinear
     if high is None or high > 1e30:
         return tracer.algebra.activation("Relu", form)
-    inner = tracer.algebra.scale(form, 1.0 / high)
-    return tracer.algebra.scale(tracer.algebra.activation("HardSigmoid", inner, 1.0, 0.0), high)
+    return tracer.algebra.scale(tracer.algebra.activation("HardSigmoid", form, 1.0 / high, 0.0), high)
 
 
 def _clip(tracer: Tracer, node: Node) -> list[Form]:
