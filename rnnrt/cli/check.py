@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import click
 from rich.markup import escape
 
-from rnnrt.cli.common import JSON, MODEL, lifted_lines, say, say_json, shape_text
+from rnnrt.cli.common import CONSTANT, JSON, MODEL, say, say_json, shape_text
 from rnnrt.formats.onnx_test_data import model_in
 from rnnrt.models.checking import Report
 from rnnrt.models.checking import check as check_file
@@ -16,15 +17,16 @@ from rnnrt.models.reasons import Reason
 
 @click.command()
 @MODEL
+@CONSTANT
 @JSON
 @click.pass_context
-def check(ctx: click.Context, model: str, as_json: bool) -> None:
+def check(ctx: click.Context, model: str, constants: dict[str, Any], as_json: bool) -> None:
     """List everything in MODEL that rnnrt does not support, and how the rest runs; nothing is written.
 
     MODEL is a file, or a folder that holds one .onnx file. The exit code is 0 where the network runs, and 1 where it
     does not, or the file is damaged.
     """
-    report = check_file(model_in(model))
+    report = check_file(model_in(model), constants=constants)
     if as_json:
         say_json(report.as_dict())
     else:
@@ -50,7 +52,9 @@ def _show(report: Report) -> None:
     ):
         if counts:
             say(f"  {words}: {_counts(counts)}")
-    lifted_lines(report.lifted)
+    for word, lines in (("lifted", report.lifted), ("not lifted", report.not_lifted)):
+        for line in lines:
+            say(f"  {word}: {escape(line)}")
     _ability("trained", report.untrainable)
     _ability("streamed", report.unstreamable)
     for source, result in report.states.items():

@@ -8,7 +8,7 @@ import time
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -20,10 +20,12 @@ from rich.markup import escape
 from rnnrt.errors import RnnrtError
 from rnnrt.ir import Graph
 from rnnrt.models import Model, TensorInfo
+from rnnrt.models.checking import told
 from rnnrt.models.diverging import Divergence
 from rnnrt.models.verifying import Verification
 from rnnrt.ops import TensorSpec
 from rnnrt.passes import specialise
+from rnnrt.passes.lift import LIFTED, NOT_LIFTED
 from rnnrt.samples import suitable_inputs
 
 MODEL = click.argument("model", type=click.Path())
@@ -45,6 +47,36 @@ WAYS = {
     "onnxruntime": "with onnxruntime",
 }
 """How messages call the ways of comparing."""
+
+
+def _constants(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """Values by name from NAME=VALUE."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{text!r}: give an input's name and its value, as in sr=16000")
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice")
+        try:
+            found[name] = load_arrays(value) if value.endswith(".npy") else json.loads(value)
+        except ValueError:
+            raise click.BadParameter(
+                f"{text!r}: {value!r} is no value; give a number, true, false, a list as in [1,2], or an .npy file"
+            ) from None
+        except RnnrtError as error:
+            raise click.BadParameter(str(error)) from None
+    return found
+
+
+CONSTANT = click.option(
+    "--constant",
+    "constants",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_constants,
+    help="Make an input a constant (sr=16000): a number, true, false, a JSON list or an .npy file. May be repeated.",
+)
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -153,13 +185,19 @@ def recurrent_layers(graph: Graph) -> list[str]:
 
 def facts(graph: Graph) -> str:
     """The graph's metadata on one line, without what `lifted_lines` prints."""
-    return ", ".join(f"{key} {value}" for key, value in graph.metadata.items() if key != "lifted")
+    return ", ".join(f"{key} {value}" for key, value in graph.metadata.items() if key not in (LIFTED, NOT_LIFTED))
 
 
-def lifted_lines(lines: Sequence[str]) -> None:
-    """Print what was recognised as a recurrence."""
-    for line in lines:
-        say(f"  lifted: {escape(line)}")
+def lifted_lines(graph: Graph) -> None:
+    """Print what was recognised as a recurrence, and which loops were not."""
+    for key, word in ((LIFTED, "lifted"), (NOT_LIFTED, "not lifted")):
+        for line in told(graph, key):
+            say(f"  {word}: {escape(line)}")
+
+
+def lifted_rows(graph: Graph) -> dict[str, list[str]]:
+    """The same for programs."""
+    return {"lifted": list(told(graph)), "not_lifted": list(told(graph, NOT_LIFTED))}
 
 
 def verification_lines(found: Verification) -> None:

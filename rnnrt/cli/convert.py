@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -14,6 +15,7 @@ from rich.progress import Progress
 
 from rnnrt.cli.common import (
     AGAINST,
+    CONSTANT,
     JSON,
     SAMPLE,
     console,
@@ -21,6 +23,7 @@ from rnnrt.cli.common import (
     facts,
     info_rows,
     lifted_lines,
+    lifted_rows,
     operators,
     parameters,
     read_arrays,
@@ -36,8 +39,8 @@ from rnnrt.errors import RnnrtError
 from rnnrt.formats.container import Vector, write_container
 from rnnrt.formats.onnx_test_data import RecordedSet, model_in
 from rnnrt.models import Model, load
-from rnnrt.models.checking import lifted
 from rnnrt.models.comparing import largest_difference, tolerance_of
+from rnnrt.models.description_text import read_values
 from rnnrt.models.peers import against_recorded, need_onnxruntime, recorded_sets
 from rnnrt.models.verifying import Verification, blame, verify
 
@@ -48,14 +51,28 @@ RECORDED_CALLS = 2
 @click.command()
 @click.argument("source", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Where to write; by default SOURCE with .rnnrt as its ending.")
+@CONSTANT
 @SAMPLE
 @AGAINST
+@click.option(
+    "--layers",
+    type=click.Path(),
+    help="The layers of a state_dict: a .yaml or .json list of {type, name, ...}, or an object with `layers` and the "
+    "other arguments of rnnrt.load.",
+)
 @click.option("--no-check", is_flag=True, help="Do not compare with the float64 reference.")
 @JSON
 def convert(
-    source: str, output: str | None, sample: str | None, against: str | None, no_check: bool, as_json: bool
+    source: str,
+    output: str | None,
+    constants: dict[str, Any],
+    sample: str | None,
+    layers: str | None,
+    against: str | None,
+    no_check: bool,
+    as_json: bool,
 ) -> None:
-    """Convert SOURCE (.onnx, .keras, .h5 or .rnnrt) to a .rnnrt file.
+    """Convert SOURCE (.onnx, .keras, .h5, .rnnrt, RTNeural's .json, or .safetensors with --layers) to a .rnnrt file.
 
     Prints what was read and recognised, and for each output the largest difference between the compiled result and the
     float64 reference, over calls of several lengths and sizes of a batch, and step by step. Where that is too large,
@@ -73,7 +90,7 @@ def convert(
     screen = console()
     with Progress(console=screen, transient=True, disable=as_json or not screen.is_terminal) as progress:
         task = progress.add_task(f"reading {escape(str(file))}", total=2 if no_check else 3)
-        model = load(file)
+        model = load_tensors(str(file), layers, constants) if layers else load(file, constants=constants)
         given = None if sample is None else read_arrays(sample, model)
         notes: list[str] = []
         sets = recorded_sets(model, file, notes) if given is None else []
@@ -133,6 +150,19 @@ def _write(
     write_container(target, model.graph, vectors)
 
 
+def load_tensors(source: str, layers: str, constants: Mapping[str, Any]) -> Model:
+    """The model of a state_dict and of the file that describes its layers.
+
+    Raises `RnnrtError` where that file does not say what it should.
+    """
+    values = read_values(layers)
+    arguments = values if isinstance(values, dict) else {"layers": values}
+    known = ("layers", "input_shape", "prefix", "ignore", "shared")
+    if "layers" not in arguments or not set(arguments) <= set(known):
+        raise RnnrtError(f"{layers}: has the keys {[str(k) for k in arguments]}; give a list, or {', '.join(known)}")
+    return load(source, constants=constants, **arguments)
+
+
 def _recorded(one: RecordedSet, own: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Outputs that the set holds, where they are as near as `rnnrt verify` asks; the set may come from another type."""
     return {
@@ -155,7 +185,7 @@ def _print_json(source: str, model: Model, target: Path, found: Verification | N
             "parameters": parameters(graph),
             "operators": dict(operators(graph)),
             "recurrent": recurrent_layers(graph),
-            "lifted": list(lifted(graph)),
+            **lifted_rows(graph),
             "largest_difference": None if found is None else {n: c.difference for n, c in found.worst("whole").items()},
             "verification": None if found is None else verification_json(found),
         }
@@ -173,6 +203,6 @@ def _report(source: str, model: Model) -> None:
     say("[bold]recognised[/]")
     for line, n in Counter(recurrent_layers(graph)).items() or [("no LSTM, GRU or RNN operator", 1)]:
         say(f"  {line}" + (f", {n} times" if n > 1 else ""))
-    lifted_lines(lifted(graph))
+    lifted_lines(graph)
     rest = ", ".join(f"{op} {n}" if n > 1 else op for op, n in sorted(operators(graph).items()))
     say(f"  operators: {rest}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
+from typing import Any
 
 import click
 import numpy as np
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rnnrt.cli.common import (
+    CONSTANT,
     JSON,
     MODEL,
     SAMPLE,
@@ -20,6 +22,7 @@ from rnnrt.cli.common import (
     info_rows,
     inputs_for,
     lifted_lines,
+    lifted_rows,
     parameters,
     recurrent_layers,
     say,
@@ -27,21 +30,24 @@ from rnnrt.cli.common import (
     shape_text,
 )
 from rnnrt.models import load
-from rnnrt.models.checking import lifted
 
 
 @click.command()
 @MODEL
 @click.option("--batch", default=1, show_default=True, help="Extent of a free batch axis.")
 @click.option("--steps", default=10, show_default=True, help="Extent of other free axes.")
+@CONSTANT
 @SAMPLE
 @click.option("--nodes", is_flag=True, help="List every node.")
 @JSON
-def inspect(model: str, batch: int, steps: int, sample: str | None, nodes: bool, as_json: bool) -> None:
+def inspect(
+    model: str, batch: int, steps: int, constants: dict[str, Any], sample: str | None, nodes: bool, as_json: bool
+) -> None:
     """Show inputs, outputs, layers, sizes and operations of MODEL, and which operators run natively."""
-    loaded = load(model)
-    shapes = {name: np.shape(x) for name, x in inputs_for(loaded, sample, batch, steps).items()}
-    graph, rows = loaded.graph, loaded.describe(shapes)
+    loaded = load(model, constants=constants)
+    feeds = {name: np.asarray(x) for name, x in inputs_for(loaded, sample, batch, steps).items()}
+    shapes = {name: x.shape for name, x in feeds.items()}
+    graph, rows = loaded.graph, loaded.describe(feeds)
     flops = sum(row.flops for row in rows)
     hosted = [row for row in rows if not row.native]
     if as_json:
@@ -52,7 +58,7 @@ def inspect(model: str, batch: int, steps: int, sample: str | None, nodes: bool,
                 "outputs": info_rows(loaded.outputs),
                 "parameters": parameters(graph),
                 "recurrent": recurrent_layers(graph),
-                "lifted": list(lifted(graph)),
+                **lifted_rows(graph),
                 "shapes": {name: list(shape) for name, shape in shapes.items()},
                 "flops": flops,
                 "nodes": [asdict(row) for row in rows],
@@ -67,7 +73,7 @@ def inspect(model: str, batch: int, steps: int, sample: str | None, nodes: bool,
             say(f"  {word} {escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
     for line, n in Counter(recurrent_layers(graph)).items():
         say(f"  {line}" + (f", {n} times" if n > 1 else ""))
-    lifted_lines(lifted(graph))
+    lifted_lines(graph)
     say(f"  {count(parameters(graph))} parameters")
     say("[bold]a run[/] with " + ", ".join(f"{escape(name)} {shape_text(shape)}" for name, shape in shapes.items()))
     loops = ", bodies of Loop not counted" if any(row.op == "Loop" for row in rows) else ""

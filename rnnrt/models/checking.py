@@ -21,6 +21,7 @@ from rnnrt.models.running import TensorInfo
 from rnnrt.models.stepping import state_pairs
 from rnnrt.ops import TensorSpec
 from rnnrt.passes import specialise
+from rnnrt.passes.lift import LIFTED, NOT_LIFTED
 from rnnrt.runtime import stream_obstacles
 from rnnrt.samples import suitable_inputs
 from rnnrt.training.backward import differentiate
@@ -54,8 +55,8 @@ class Report:
         Why `Model.stream` refuses the network; empty where it takes it.
     states : dict of str to str
         Inputs that hold states, with the outputs that hold them after the sequence.
-    lifted : tuple of str
-        What was recognised as a recurrence.
+    lifted, not_lifted : tuple of str
+        What was recognised as a recurrence, and which loops were not, and why.
     notes : tuple of str
         What else there is to know.
     """
@@ -73,6 +74,7 @@ class Report:
     unstreamable: tuple[Reason, ...] = ()
     states: Mapping[str, str] = field(default_factory=dict)
     lifted: tuple[str, ...] = ()
+    not_lifted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,6 +94,7 @@ class Report:
             **rows,
             **counts,
             "lifted": list(self.lifted),
+            "not_lifted": list(self.not_lifted),
             "notes": list(self.notes),
         }
 
@@ -145,8 +148,8 @@ def report(model: Model, path: str = "") -> Report:
         notes.append(f"what runs how is not known, nor what can be trained: {error}")
     if feeds is not None:
         shapes = {name: np.shape(x) for name, x in feeds.items()}
-        planned = model._session.plan_for(shapes)[1] is not None
-        for row in model.describe(shapes):
+        planned = model._session.plan_for(feeds)[1] is not None
+        for row in model.describe(feeds):
             interpreted_here = not planned or row.op in _INTERPRETED
             (interpreted if interpreted_here else compiled if row.native else hosted)[row.op] += 1
         if not planned:
@@ -168,14 +171,15 @@ def report(model: Model, path: str = "") -> Report:
         () if feeds is None else _untrainable(model, feeds, notes),
         _unstreamable(graph, feeds),
         states,
-        lifted(graph),
+        told(graph),
+        told(graph, NOT_LIFTED),
         tuple(notes),
     )
 
 
-def lifted(graph: Graph) -> tuple[str, ...]:
-    """Lines on what reading recognised as a recurrence: the graph's metadata `lifted`, a JSON list of texts."""
-    text = graph.metadata.get("lifted")
+def told(graph: Graph, key: str = LIFTED) -> tuple[str, ...]:
+    """Lines of the graph's metadata on recurrences, under `LIFTED` or `NOT_LIFTED`: a JSON list of texts."""
+    text = graph.metadata.get(key)
     if text is None:
         return ()
     try:

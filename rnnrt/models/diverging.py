@@ -72,8 +72,9 @@ def first_divergence(model: Model, feeds: Mapping[str, np.ndarray], tolerance: f
     Divergence or str
         The first node that differs, or in words why none can be named.
     """
-    shapes = {name: np.shape(x) for name, x in feeds.items()}
-    folded, _ = model._session.plan_for(shapes)
+    feeds = {name: np.asarray(x) for name, x in feeds.items()}
+    shapes = {name: x.shape for name, x in feeds.items()}
+    folded, _ = model._session.plan_for(feeds)
     watched = _watched(folded, shapes)
     if isinstance(watched, str):
         return watched

@@ -36,7 +36,7 @@ def need_onnxruntime(path: str | os.PathLike[str]) -> Any:
     """
     kind = kind_of(path)
     if kind != "onnx":
-        what = "a Keras file" if kind == "keras" else "rnnrt's own container"
+        what = {"keras": "a Keras file", "container": "a container of rnnrt"}.get(kind, f"of kind {kind}")
         raise RnnrtError(
             f"{os.fspath(path)}: is {what}, which onnxruntime cannot read; give the .onnx file, or leave --against away"
         )
@@ -119,8 +119,10 @@ def recorded_sets(model: Model, path: str | os.PathLike[str], notes: list[str]) 
 
     They are left out, with a note, where other .onnx files lie in the same folder: nothing says whose they are.
     """
-    folders = find_sets(path) if kind_of(path) == "onnx" else []
-    if folders and len(list(Path(path).parent.glob("*.onnx"))) > 1:
+    folders = find_sets(path)
+    if not folders or kind_of(path) != "onnx":
+        return []
+    if len(list(Path(path).parent.glob("*.onnx"))) > 1:
         notes.append("the test_data_set folders were left out: several .onnx files lie beside them")
         return []
     return [read_set(folder, model.graph.inputs, model.graph.outputs) for folder in folders]

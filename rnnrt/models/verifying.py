@@ -171,12 +171,8 @@ def made_up_calls(model: Model, cases: Sequence[tuple[int, int]], notes: list[st
     seen: set[tuple[tuple[int, ...], ...]] = set()
     refused: list[tuple[int, int]] = []
     for k, (batch, steps) in enumerate(cases):
-        run = _limited(lambda feeds: model.run(None, feeds), _MAX_TRIALS if k else None)
         try:
-            plain = suitable_inputs(model.graph, run, batch, steps, seed=k)
-        except _EnoughError:
-            refused.append((batch, steps))
-            continue
+            plain = _near(model, batch, steps, k, calls)
         except RnnrtError:
             if not k:
                 raise
@@ -199,19 +195,46 @@ def made_up_calls(model: Model, cases: Sequence[tuple[int, int]], notes: list[st
     return calls
 
 
+def _near(
+    model: Model, batch: int, steps: int, seed: int, calls: Sequence[Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Inputs as near to a size as the network takes; after the first call, another batch is tried with its steps.
+
+    A search over all sizes is made for the first call alone: it takes long.
+    """
+    graph = model.graph
+    if not calls:
+        return suitable_inputs(graph, lambda feeds: model.run(None, feeds), batch, steps, seed)
+    free = [
+        extent
+        for v in graph.inputs
+        for extent, dim in zip(calls[0][v.name].shape, v.shape or (), strict=False)
+        if not isinstance(dim, int)
+    ]
+    try:
+        return suitable_inputs(graph, _limited(model), batch, steps, seed)
+    except _EnoughError:
+        pass
+    try:
+        return suitable_inputs(graph, _limited(model), batch, max(free, default=1), seed)
+    except _EnoughError:
+        raise RnnrtError(f"batch {batch} and {steps} steps do not suit the network") from None
+
+
 class _EnoughError(Exception):
     """The search for inputs is given up."""
 
 
-def _limited(run: Callable[[dict[str, np.ndarray]], object], most: int | None) -> Callable[..., object]:
+def _limited(model: Model) -> Callable[[dict[str, np.ndarray]], object]:
+    """The model's run, for a few trials."""
     trials = 0
 
     def call(feeds: dict[str, np.ndarray]) -> object:
         nonlocal trials
         trials += 1
-        if most is not None and trials > most:
+        if trials > _MAX_TRIALS:
             raise _EnoughError
-        return run(feeds)
+        return model.run(None, feeds)
 
     return call
 

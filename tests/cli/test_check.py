@@ -213,7 +213,11 @@ def test_lifted_lines_are_printed(tmp_path: Path) -> None:
         (Value("x", F32, (2,)),),
         (Value("y", F32),),
         (Node("Neg", ("x",), ("y",)),),
-        metadata={"lifted": json.dumps(["LSTM 3 -> 4 from Loop node 'l'"]), "format": "onnx"},
+        metadata={
+            "lifted": json.dumps(["LSTM 3 -> 4 from Loop node 'l'"]),
+            "not_lifted": json.dumps(["Loop node 'm': is odd"]),
+            "format": "onnx",
+        },
     )
     path = tmp_path / "m.rnnrt"
     write_container(path, graph)
@@ -221,6 +225,7 @@ def test_lifted_lines_are_printed(tmp_path: Path) -> None:
     for arguments in (["check", path], ["inspect", path], ["convert", path, "-o", tmp_path / "n.rnnrt"]):
         output = call(*arguments).output
         assert line in output, arguments
+        assert "not lifted: Loop node 'm': is odd" in output
         assert "lifted [" not in output
         assert json.loads(call(*arguments, "--json").output)["lifted"] == ["LSTM 3 -> 4 from Loop node 'l'"]
 

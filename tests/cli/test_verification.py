@@ -258,7 +258,7 @@ def test_where_onnxruntime_cannot_help(tmp_path: Path, source: Path, monkeypatch
     pytest.importorskip("onnx")
     ort = pytest.importorskip("onnxruntime")
     assert (
-        "own container, which onnxruntime cannot read"
+        "a container of rnnrt, which onnxruntime cannot read"
         in call("verify", source, "--against", "onnxruntime", ok=False).output
     )
     keras = str(DIGITS).replace(".onnx", ".keras")
