@@ -39,8 +39,10 @@ from rnnrt.errors import RnnrtError
 from rnnrt.formats.container import Vector, write_container
 from rnnrt.formats.onnx_test_data import RecordedSet, model_in
 from rnnrt.models import Model, load
+from rnnrt.models.checking import told
 from rnnrt.models.comparing import largest_difference, tolerance_of
 from rnnrt.models.description_text import read_values
+from rnnrt.models.loading import as_read
 from rnnrt.models.peers import against_recorded, need_onnxruntime, recorded_sets
 from rnnrt.models.verifying import Verification, blame, verify
 
@@ -98,14 +100,15 @@ def convert(
         progress.advance(task)
         if not no_check:
             progress.update(task, description="comparing with the reference")
-            found = verify(model, given)
+            original = as_read(file, constants) if told(model.graph) else None
+            found = verify(model, given, original=original)
             recorded = tuple(against_recorded(model, sets))
             found = replace(found, comparisons=(*found.comparisons, *recorded), notes=(*notes, *found.notes))
             if against is not None:
                 found = with_onnxruntime(found, model, str(file))
             if not found.passed and found.divergence is None:
                 calls = [*found.calls, *(one.inputs for one in sets)]
-                found = replace(found, divergence=blame(model, calls))
+                found = replace(found, divergence=blame(model, calls, original))
             progress.advance(task)
     if not as_json:
         _report(str(file), model)

@@ -24,7 +24,9 @@ from rnnrt.formats import kind_of
 from rnnrt.formats.container import read_vectors
 from rnnrt.formats.onnx_test_data import RecordedSet, model_in
 from rnnrt.models import Model, load
+from rnnrt.models.checking import told
 from rnnrt.models.comparing import tolerance_of
+from rnnrt.models.loading import as_read
 from rnnrt.models.peers import (
     PeerRefusedError,
     against_onnxruntime,
@@ -57,11 +59,12 @@ def verify(model: str, tolerance: float | None, sample: str | None, against: str
     sets: list[RecordedSet] = []
     if feeds is None:
         sets = _own_calls(source, tolerance) if kind_of(source) == "container" else recorded_sets(loaded, source, notes)
+    original = as_read(source) if told(loaded.graph) else None
     if sets:
         calls = tuple({name: np.asarray(x) for name, x in one.inputs.items()} for one in sets)
         found = Verification(tuple(against_recorded(loaded, sets, tolerance)), tuple(notes), None, calls)
     else:
-        found = verify_model(loaded, feeds, tolerance)
+        found = verify_model(loaded, feeds, tolerance, original=original)
         found = replace(found, notes=(*notes, *found.notes))
     if against is not None:
         found = with_onnxruntime(found, loaded, source, tolerance)
@@ -71,7 +74,9 @@ def verify(model: str, tolerance: float | None, sample: str | None, against: str
     else:
         verification_lines(found)
     if not found.passed:
-        found = found if found.divergence is not None else replace(found, divergence=blame(loaded, found.calls))
+        found = (
+            found if found.divergence is not None else replace(found, divergence=blame(loaded, found.calls, original))
+        )
         worst = max((c for c in found.comparisons if not c.passed), key=lambda c: c.difference)
         raise RnnrtError(
             f"{source}: results differ by {worst.difference:.1e}, more than {worst.tolerance:.0e}:\n{found.explain()}"

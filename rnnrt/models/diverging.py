@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,10 @@ from rnnrt.models.comparing import beyond, largest_difference, tolerance_of
 from rnnrt.models.model import Model
 from rnnrt.ops import TensorSpec
 from rnnrt.ops.evaluate import evaluate
+from rnnrt.passes.follow_time import RECURRENT
 from rnnrt.runtime import Session
+
+_FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Divergence:
         )
 
 
-def first_divergence(model: Model, feeds: Mapping[str, np.ndarray], tolerance: float | None = None) -> Divergence | str:
+def first_divergence(
+    model: Model, feeds: Mapping[str, np.ndarray], tolerance: float | None = None, original: Graph | None = None
+) -> Divergence | str:
     """Compare every value of the plan with the float64 reference.
 
     Parameters
@@ -66,6 +71,9 @@ def first_divergence(model: Model, feeds: Mapping[str, np.ndarray], tolerance: f
         Inputs whose results differ.
     tolerance : float, optional
         By default the one of each value's type.
+    original : Graph, optional
+        The graph as the file has it, before recurrences in it were recognised. Where the plan is right, the first
+        node is looked for whose reference is not what that graph computes.
 
     Returns
     -------
@@ -95,10 +103,49 @@ def first_divergence(model: Model, feeds: Mapping[str, np.ndarray], tolerance: f
                 difference, allowed = beyond(got[name], exact[name], rough[name], allowed)
             if difference > allowed:
                 return _described(node, name, difference, allowed, got, exact, folded, feeds)
+    if original is not None and (found := _from_original(model.graph, original, feeds, tolerance)) is not None:
+        return found
     return (
         "no node differs when every value is kept and the graph is folded first: the difference comes from folding, "
         "or from where values lie in memory"
     )
+
+
+def _from_original(
+    graph: Graph, original: Graph, feeds: Mapping[str, np.ndarray], tolerance: float | None
+) -> Divergence | None:
+    """The first node whose float64 reference is not what the original graph computes under the same name."""
+    theirs = {name for node in original.nodes for name in node.outputs if name}
+    shared = [name for node in graph.nodes for name in node.outputs if name in theirs]
+    outputs = tuple(Value(name, np.dtype(np.float64)) for name in shared)
+    got, exact = (
+        dict(zip(shared, map(np.asarray, evaluate(g.replace(outputs=outputs), feeds, np.float64)), strict=True))
+        for g in (graph, original)
+    )
+    for node in graph.nodes:
+        for name in node.outputs:
+            if name in got and (d := largest_difference(got[name], exact[name])) > tolerance_of(_FLOAT32, tolerance):
+                blamed, read = _made_by(node, graph, set(got))
+                allowed = tolerance_of(_FLOAT32, tolerance)
+                return _described(blamed, name, d, allowed, got, exact, graph, feeds, read)
+    return None
+
+
+def _made_by(node: Node, graph: Graph, shared: set[str]) -> tuple[Node, list[str]]:
+    """The recurrent node that stands for what the file computes otherwise, and the values of both graphs it reads."""
+    makers = {name: item for item in graph.nodes for name in item.outputs if name}
+    blamed, read, waiting, seen = node, [], list(node.inputs), set(node.outputs)
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in shared:
+            read.append(name)
+        elif name in makers:
+            blamed = makers[name] if makers[name].op in RECURRENT else blamed
+            waiting += makers[name].inputs
+    return blamed, read
 
 
 def _watched(folded: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph | str:
@@ -121,8 +168,9 @@ def _described(
     exact: Mapping[str, np.ndarray],
     graph: Graph,
     feeds: Mapping[str, np.ndarray],
+    read: Sequence[str] | None = None,
 ) -> Divergence:
-    read = [n for n in node.inputs if n in got]
+    read = [n for n in node.inputs if n in got] if read is None else read
     worst = max((largest_difference(got[n], exact[n]) for n in read), default=0.0)
     agree = all(largest_difference(got[n], exact[n]) <= tolerance_of(got[n].dtype) for n in read)
     known = {**graph.constants, **feeds, **got}

@@ -15,6 +15,7 @@ from rnnrt.formats.keras_export_config import Serializer
 from rnnrt.formats.keras_import import is_legacy
 from rnnrt.formats.state_dict import read_state_dict
 from rnnrt.formats.torch_network import network_of as network_of_tensors
+from rnnrt.ir import Graph
 from rnnrt.layers import Network
 from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
@@ -95,6 +96,11 @@ def load(
         raise RnnrtError(f"{file}: nested too deeply") from None
     except MemoryError as error:
         raise RnnrtError(f"{file}: needs more memory than there is ({error})") from None
+
+
+def as_read(path: str | os.PathLike[str], constants: Mapping[str, Any] | None = None) -> Graph:
+    """The graph of a file before recurrences in it are recognised; arguments and errors are those of `load`."""
+    return with_constants(read_any(path)[0], constants or {})
 
 
 def _without(constants: Mapping[str, Any] | None, file: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnnrt.errors import RnnrtError
+from rnnrt.ir import Graph
 from rnnrt.models.comparing import beyond, largest_difference, tolerance_of
 from rnnrt.models.diverging import Divergence, first_divergence
 from rnnrt.models.made_up import drawn_inputs
@@ -110,6 +111,7 @@ def verify(
     tolerance: float | None = None,
     budget: float = BUDGET,
     cases: Sequence[tuple[int, int]] = CASES,
+    original: Graph | None = None,
 ) -> Verification:
     """Compare the compiled network with its float64 reference, and steps with the whole sequence.
 
@@ -126,6 +128,8 @@ def verify(
         Seconds after which no further call is begun; the first is always made.
     cases : sequence of (int, int)
         Batch and steps of made-up calls.
+    original : Graph, optional
+        The graph as the file has it, before recurrences in it were recognised; its reference is then the one to meet.
 
     Raises
     ------
@@ -133,39 +137,37 @@ def verify(
         No made-up inputs suit the network, or `feeds` do not.
     """
     notes: list[str] = []
-    calls = [dict(feeds)] if feeds is not None else made_up_calls(model, cases, notes)
+    calls: list[dict[str, np.ndarray]] = []
     comparisons: list[Comparison] = []
     first_wrong: dict[str, np.ndarray] | None = None
     end = time.monotonic() + budget
-    used = 0
-    for call in calls:
-        if used and time.monotonic() > end:
-            break
-        used += 1
+    for call in made_up_calls(model, cases, notes) if feeds is None else [dict(feeds)]:
+        calls.append(call)
         whole = model.run(None, call)
-        found = against_reference(model, call, whole, tolerance)
+        found = against_reference(model, call, whole, tolerance, original)
         if first_wrong is None and not all(c.passed for c in found):
             first_wrong = call
         comparisons += found + against_steps(model, call, whole, tolerance, notes)
-    if used < len(calls):
-        notes.append(f"{len(calls) - used} of {len(calls)} calls were left out, to take no more than {budget:.0f} s")
+        if feeds is None and len(calls) < len(cases) and time.monotonic() > end:
+            notes.append(f"calls after {len(calls)} of {len(cases)} were left out, to take about {budget:.0f} s")
+            break
     divergence: Divergence | str | None = None
     if first_wrong is not None:
-        divergence = first_divergence(model, first_wrong, tolerance)
+        divergence = first_divergence(model, first_wrong, tolerance, original)
     elif not all(c.passed for c in comparisons):
         divergence = "every whole call agrees with the reference: single steps do not go on from the states before"
-    return Verification(tuple(comparisons), tuple(dict.fromkeys(notes)), divergence, tuple(calls[:used]))
+    return Verification(tuple(comparisons), tuple(dict.fromkeys(notes)), divergence, tuple(calls))
 
 
-def blame(model: Model, calls: Sequence[Mapping[str, np.ndarray]]) -> Divergence | str:
+def blame(model: Model, calls: Sequence[Mapping[str, np.ndarray]], original: Graph | None = None) -> Divergence | str:
     """Why results are not those of someone else: the first diverging node, or that it is no node of the plan."""
     for feeds in calls:
-        if not all(c.passed for c in against_reference(model, feeds, model.run(None, feeds))):
-            return first_divergence(model, feeds)
+        if not all(c.passed for c in against_reference(model, feeds, model.run(None, feeds), None, original)):
+            return first_divergence(model, feeds, None, original)
     return "the compiled result and the float64 reference agree: it is the other results, or the reading, that differ"
 
 
-def made_up_calls(model: Model, cases: Sequence[tuple[int, int]], notes: list[str]) -> list[dict[str, np.ndarray]]:
+def made_up_calls(model: Model, cases: Sequence[tuple[int, int]], notes: list[str]) -> Iterator[dict[str, np.ndarray]]:
     """Inputs of different shapes that the network takes; the first case decides whether there are any."""
     calls: list[dict[str, np.ndarray]] = []
     seen: set[tuple[tuple[int, ...], ...]] = set()
@@ -189,10 +191,10 @@ def made_up_calls(model: Model, cases: Sequence[tuple[int, int]], notes: list[st
             notes.append(f"plain numbers were used in place of drawn ones ({error})")
             drawn = plain
         calls.append(drawn)
+        yield drawn
     if refused:
         listed = ", ".join(f"{batch} x {steps}" for batch, steps in refused)
         notes.append(f"the network takes nothing near these sizes of batch and steps: {listed}")
-    return calls
 
 
 def _near(
@@ -245,17 +247,22 @@ def case_text(feeds: Mapping[str, np.ndarray]) -> str:
 
 
 def against_reference(
-    model: Model, feeds: Mapping[str, np.ndarray], got: Sequence[np.ndarray], tolerance: float | None = None
+    model: Model,
+    feeds: Mapping[str, np.ndarray],
+    got: Sequence[np.ndarray],
+    tolerance: float | None = None,
+    original: Graph | None = None,
 ) -> list[Comparison]:
     """Results of the compiled network beside those of the float64 reference."""
-    exact = evaluate(model.graph, feeds, np.float64)
+    graph = original or model.graph
+    exact = evaluate(graph, feeds, np.float64)
     rough: list[np.ndarray] | None = None
     found = []
     for k, (value, y) in enumerate(zip(model.graph.outputs, got, strict=True)):
         allowed = tolerance_of(y.dtype, tolerance)
         difference = largest_difference(y, np.asarray(exact[k]))
         if difference > allowed:
-            rough = rough or evaluate(model.graph, feeds)
+            rough = rough or evaluate(graph, feeds)
             difference, allowed = beyond(y, np.asarray(exact[k]), np.asarray(rough[k]), allowed)
         found.append(Comparison(case_text(feeds), _WHOLE, value.name, difference, allowed))
     return found

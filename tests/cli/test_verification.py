@@ -24,6 +24,7 @@ from rnnrt.ops import KernelCall, get_operator
 from rnnrt.plan import PackCache
 from rnnrt.runtime import Stream
 from tests.cli.test_verbs import DIGITS, call, figures
+from tests.support import shared_dir
 
 F32 = np.dtype("float32")
 
@@ -119,6 +120,27 @@ def test_steps_that_forget_are_found(source: Path, monkeypatch: pytest.MonkeyPat
     assert "step by step" in output
     assert "do not go on from the states before" in output
     assert not source.with_name("t.rnnrt").exists()
+
+
+def test_a_wrong_recognition_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is recognised is compared with the loop that the file holds, not with itself."""
+    pytest.importorskip("onnx")
+    file = shared_dir("exports", "keras3") / "seed_gru.tf2onnx.onnx"
+    loading = sys.modules["rnnrt.models.loading"]
+    right = loading.recognise
+
+    def wrong(graph: Graph) -> Graph:
+        found = right(graph)
+        second = [node for node in found.nodes if node.op == "GRU"][1]
+        changed = found.constants[second.inputs[1]] * np.float32(1.5)
+        return found.replace(constants={**found.constants, second.inputs[1]: changed})
+
+    assert verify(rnnrt.load(file), original=loading.as_read(file)).passed
+    monkeypatch.setattr(loading, "recognise", wrong)
+    output = call("convert", file, "-o", tmp_path / "m.rnnrt", ok=False).output
+    assert "first diverging node: GRU node" in output
+    assert "its inputs agree" in output
+    assert not (tmp_path / "m.rnnrt").exists()
 
 
 def test_float64_is_held_to_more(monkeypatch: pytest.MonkeyPatch) -> None:
