@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import click
 import numpy as np
@@ -68,15 +67,15 @@ def verify(model: str, tolerance: float | None, sample: str | None, against: str
         found = replace(found, notes=(*notes, *found.notes))
     if against is not None:
         found = with_onnxruntime(found, loaded, source, tolerance)
+    if not found.passed and found.divergence is None:
+        found = replace(found, divergence=blame(loaded, found.calls, original))
     if as_json:
-        rows = {_key(c.case, c.output) if sets else c.output: c.difference for c in _shown(found, bool(sets))}
+        shown = found.comparisons if sets else found.worst().values()
+        rows = {f"{c.case}, {c.output}" if sets else c.output: c.difference for c in shown}
         say_json({"recorded": bool(sets), "differences": rows, "tolerance": tolerance, **verification_json(found)})
     else:
         verification_lines(found)
     if not found.passed:
-        found = (
-            found if found.divergence is not None else replace(found, divergence=blame(loaded, found.calls, original))
-        )
         worst = max((c for c in found.comparisons if not c.passed), key=lambda c: c.difference)
         raise RnnrtError(
             f"{source}: results differ by {worst.difference:.1e}, more than {worst.tolerance:.0e}:\n{found.explain()}"
@@ -111,11 +110,3 @@ def _own_calls(path: str, tolerance: float | None) -> list[RecordedSet]:
         )
         for k, vector in enumerate(vectors)
     ]
-
-
-def _shown(found: Verification, recorded: bool) -> list[Any]:
-    return list(found.comparisons) if recorded else list(found.worst().values())
-
-
-def _key(case: str, output: str) -> str:
-    return f"{case}, {output}"

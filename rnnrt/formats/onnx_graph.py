@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.errors import ModelFormatError
+from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.formats.onnx_external import DataFolder
 from rnnrt.formats.onnx_order import in_order
 from rnnrt.formats.onnx_tensors import declared_value, tensor_to_array
@@ -110,7 +110,7 @@ class GraphReader:
         for tensor in proto.initializer:
             if not tensor.name:
                 raise ModelFormatError(f"{self.place}: an initializer has no name")
-            self.constants[self.define(tensor.name)] = tensor_to_array(tensor, self.model.folder, self.place)
+            self.constants[self.define(tensor.name)] = self.array(tensor, self.place, f"initializer {tensor.name!r}")
         for sparse in proto.sparse_initializer:
             self.note(f"sparse initializer {sparse.values.name!r} is not supported; store it as a dense tensor")
             self.define(sparse.values.name)
@@ -138,6 +138,15 @@ class GraphReader:
 
     def note(self, reason: str) -> None:
         self.model.reasons.append(reason if self.place == self.model.source else f"{self.place}: {reason}")
+
+    def array(self, tensor: Any, where: str, label: str) -> np.ndarray:
+        """The contents of an onnx.TensorProto; a zero, with a note under `label`, where rnnrt has no such type."""
+        try:
+            return tensor_to_array(tensor, self.model.folder, where)
+        except UnsupportedModelError as error:
+            for reason in error.reasons:
+                self.note(f"{label}: {reason}")
+            return np.zeros((), np.float32)
 
     def value(self, info: Any, name: str, output: bool = False) -> Value:
         """The declared type of an input or output."""
@@ -182,7 +191,7 @@ class GraphReader:
             body = GraphReader(self.model, self.scope, self.opsets, where, self.depth + 1, self.given)
             return body.read(proto.g)
         if proto.type == kinds.TENSOR:
-            return tensor_to_array(proto.t, self.model.folder, where)
+            return self.array(proto.t, where, where)
         if proto.type == kinds.FLOAT:
             return float(proto.f)
         if proto.type == kinds.INT:

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 
 _QUOTED = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
-_LABEL = re.compile(rf"(?:\w+ )?(?:node|layer|input|output|initializer|attribute) {_QUOTED}(?:, attribute {_QUOTED})?")
+_LABEL = re.compile(
+    rf"(?:\w+ )?(?:node|layer|value|input|output|initializer|attribute) {_QUOTED}(?:, attribute {_QUOTED})?"
+)
 _OPERATOR = re.compile(r"operator (\w+)")
 
 _INSTEAD: tuple[tuple[str, str], ...] = (

@@ -91,6 +91,31 @@ def test_check_exits_with_1_and_writes_nothing(refused: Path) -> None:
     assert {p: p.read_bytes() for p in refused.parent.iterdir()} == before
 
 
+def test_types_do_not_hide_nodes(tmp_path: Path) -> None:
+    """Strings and complex numbers, in inputs, weights and attributes, are named with the operators behind them."""
+    onnx = pytest.importorskip("onnx")
+    h, kinds = onnx.helper, onnx.TensorProto
+    text = h.make_tensor("words", kinds.STRING, [1], [b"a"])
+    nodes = [
+        h.make_node("Resize", ["x"], ["z"], name="bigger"),
+        h.make_node("Constant", [], ["k"], name="text", value=text),
+        h.make_node("Tanh", ["x"], ["y"]),
+    ]
+    value = h.make_tensor_value_info
+    inputs = [value("x", kinds.FLOAT, [1, 2]), value("s", kinds.STRING, [1]), value("c", kinds.COMPLEX64, [1])]
+    graph = h.make_graph(nodes, "g", inputs, [value("y", kinds.FLOAT, None)], [text])
+    path = tmp_path / "m.onnx"
+    path.write_bytes(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)]).SerializeToString())
+    found = {(reason.place, reason.what.split()[2]) for reason in rnnrt.check(path).reasons}
+    assert found >= {
+        ("value 's'", "STRING"),
+        ("value 'c'", "COMPLEX64"),
+        ("initializer 'words'", "STRING"),
+        ("Constant node 'text', attribute 'value'", "STRING"),
+    }
+    assert any(reason.place == "Resize node 'bigger'" for reason in rnnrt.check(path).reasons)
+
+
 def test_keras_layers_are_named_all(tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     import zipfile
