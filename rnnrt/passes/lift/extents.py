@@ -50,6 +50,8 @@ class Extents:
                 name = node.inputs[0]
             elif node.op in ("Gather", "Slice"):
                 return self.picked(node)
+            elif node.op == "Shape" and not node.attrs and self._has_one(name):
+                return self.of_axis(node.inputs[0], 0)
             elif node.op in ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceProd") and self._has_one(node.inputs[0]):
                 name = node.inputs[0]
             else:
