@@ -95,6 +95,8 @@ class Extents:
             if shape is not None and isinstance(shape[axis], int):
                 return shape[axis]
             node = self.producers.get(name)
+            if node is not None and node.op == "TopK" and self.specs[name].shape in ((None,), None):
+                return self.of_value(node.inputs[1]) or (name, axis)
             step = None if node is None else self._before(node, name, axis)
             if step is None:
                 return name, axis
