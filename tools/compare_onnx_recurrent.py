@@ -20,8 +20,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.conformance.onnx_recurrent_cases import CASES, Case, arrays, build  # noqa: E402
-from tests.conformance.onnx_recurrent_oracle import recurrent  # noqa: E402
+from tests.conformance.onnx_recurrent_cases import CASES, Case, arrays, build
+from tests.conformance.onnx_recurrent_oracle import recurrent
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
 SECONDS = 60

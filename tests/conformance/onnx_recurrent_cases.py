@@ -30,7 +30,6 @@ class Case:
     states : how initial_h and initial_c come: "fed", "shared" (one tensor for both), "expanded" (zeros through Shape,
         Gather, Concat, Expand), "of_shape" (through ConstantOfShape), "baked" (constants of the batch), "zeros_for_one"
         (constant zeros of batch 1), "expand_learned" (a constant of batch 1 through Expand).
-    refused : rnnrt refuses the case; the pattern is what the message says.
     """
 
     name: str
@@ -65,7 +64,12 @@ def arrays(case: Case) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(zlib.crc32(case.name.encode()))
     state = (B, D, H) if first else (D, B, H)
     shapes = {"X": (B, T, inputs) if first else (T, B, inputs), "W": (D, G * H, inputs), "R": (D, G * H, H)}
-    optional = {"B": ("B", (D, 2 * G * H)), "h": ("initial_h", state), "c": ("initial_c", state), "P": ("P", (D, 3 * H))}
+    optional = {
+        "B": ("B", (D, 2 * G * H)),
+        "h": ("initial_h", state),
+        "c": ("initial_c", state),
+        "P": ("P", (D, 3 * H)),
+    }
     shapes |= {name: shape for key, (name, shape) in optional.items() if key in case.has}
     found = {name: (0.6 * rng.standard_normal(shape)).astype(case.dtype) for name, shape in shapes.items()}
     for name in {"initial_h", "initial_c"} & set(found):
@@ -226,7 +230,11 @@ def _activation_cases() -> list[Case]:
         Case(
             "lstm_compact_alpha",
             "LSTM",
-            {"activations": ["Tanh", "HardSigmoid", "LeakyRelu"], "activation_alpha": [0.3, 0.2], "activation_beta": [0.4]},
+            {
+                "activations": ["Tanh", "HardSigmoid", "LeakyRelu"],
+                "activation_alpha": [0.3, 0.2],
+                "activation_beta": [0.4],
+            },
         ),
         Case(
             "lstm_compact_alpha_both_ways",

@@ -81,7 +81,9 @@ def recurrent(op: str, given: Mapping[str, np.ndarray], attrs: Mapping[str, Any]
             if direction == "reverse" or d == 1:
                 order.reverse()
             for t in order:
-                state = _step(op, {key: w[d] for key, w in wide.items() if key in "WRBP"}, attrs, functions, x[t, row], state)
+                state = _step(
+                    op, {key: w[d] for key, w in wide.items() if key in "WRBP"}, attrs, functions, x[t, row], state
+                )
                 y[t, d, row] = state["h"]
             for key in ("h", "c"):
                 last[key][d, row] = state[key] if lengths[row] or not steps else 0

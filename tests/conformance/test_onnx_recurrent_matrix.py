@@ -3,6 +3,7 @@ an oracle that shares nothing with it, and against onnxruntime where that runs t
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ from tests.conformance.onnx_recurrent_cases import CASES, Case, arrays, build
 from tests.conformance.onnx_recurrent_oracle import recurrent
 from tests.support import ISAS, assert_close, compiled
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 
-NOT_IN_ONNXRUNTIME = {
-    "layout": "batchwise recurrent operations",
-    "no_hidden_size": "hidden_size",
-    "zeros_for_one": "initial_",
-}
-"""Cases by a part of their names that onnxruntime refuses, and what it says."""
+NOT_IN_ONNXRUNTIME = (
+    "_layout",  # "batchwise recurrent operations" are refused
+    "_no_hidden_size",  # refused
+    "_zeros_for_one",  # refused: a state has to have the batch of X
+    "_float64",  # refused
+    "_no_steps",  # its results are memory that nothing has written, or the process ends
+    "_lower_case_name",  # refused
+    "thresholdedrelu_defaults",  # alpha is 0 there; ONNX's text and its operator say 1
+)
+"""Parts of the names of those cases that onnxruntime does not run, or not as ONNX's texts have it."""
 
 
 def expected(case: Case) -> list[np.ndarray]:
@@ -55,15 +60,54 @@ def test_compiled_on_every_instruction_set(name: str) -> None:
         compare(case, got, want, isa)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if not any(part in name for part in NOT_IN_ONNXRUNTIME)])
 def test_onnxruntime_agrees_with_the_oracle(name: str) -> None:
     ort: Any = pytest.importorskip("onnxruntime")
     case = CASES[name]
+    if case.op == "RNN" and 0 in (case.lengths or ()) and tuple(map(int, ort.__version__.split(".")[:2])) <= (1, 23):
+        pytest.skip("its RNN reads outside its memory for a length of 0")
     model, feeds = build(case)
-    try:
-        session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        got = session.run(list(case.results), feeds)
-    except Exception as error:  # its errors have no common class
-        print(name, str(error)[:150])
-        raise
-    compare(case, got, expected(case), "onnxruntime")
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    compare(case, session.run(list(case.results), feeds), expected(case), "onnxruntime")
+
+
+def changed(name: str, **fields: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    return build(dataclasses.replace(CASES[name], **fields))
+
+
+def test_lengths_outside_the_sequence_are_refused(tmp_path: Path) -> None:
+    for op in ("lstm", "gru", "rnn"):
+        for lengths in ((6, 1, 1, 1), (1, -1, 1, 1)):
+            model, feeds = changed(f"{op}_lengths_bidirectional", lengths=lengths)
+            with pytest.raises(rnnrt.RnnrtError, match="node 'node': an operand has a value outside its domain"):
+                load(model, tmp_path).run(None, feeds)
+
+
+def load(model: Any, folder: Path) -> Any:
+    onnx.save(model, folder / "model.onnx")
+    return rnnrt.load(folder / "model.onnx")
+
+
+def test_a_learned_state_for_one_row_is_not_given_to_several(tmp_path: Path) -> None:
+    case = dataclasses.replace(CASES["gru_forward"], has=("B", "h"), states="baked", sizes=(5, 1, 3, 6))
+    model, feeds = build(case)
+    net = load(model, tmp_path)
+    compare(case, net.run(None, feeds), expected(case), "one row")
+    message = r"initial_h has shape \(1, 1, 6\); its axis B must be 2, the batch of X; feed such a state, or call"
+    with pytest.raises(rnnrt.ShapeError, match=message):
+        net.run(None, {"X": np.repeat(feeds["X"], 2, 1)})
+
+
+@pytest.mark.parametrize("name", ["lstm_states_expanded", "lstm_zeros_for_one", "gru_zeros_for_one"])
+def test_states_that_are_zeros_stream(name: str, tmp_path: Path) -> None:
+    case = dataclasses.replace(CASES[name], attrs={}, outputs=("Y",))
+    model, feeds = build(case)
+    stream = load(model, tmp_path).stream(batch_size=case.sizes[1])
+    found = np.concatenate([stream.run(feeds["X"][t : t + 1]) for t in range(case.sizes[0])])
+    compare(case, [found], expected(case), "streamed")
+
+
+def test_too_many_alphas_are_refused() -> None:
+    model, _ = changed("lstm_forward", attrs={"activations": ["Elu", "Tanh", "Elu"], "activation_alpha": [1.0] * 4})
+    with pytest.raises(rnnrt.UnsupportedModelError, match=r"activation_alpha=.* has 4 values"):
+        graph_from_proto(model)
