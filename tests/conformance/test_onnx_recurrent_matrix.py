@@ -111,3 +111,15 @@ def test_too_many_alphas_are_refused() -> None:
     model, _ = changed("lstm_forward", attrs={"activations": ["Elu", "Tanh", "Elu"], "activation_alpha": [1.0] * 4})
     with pytest.raises(rnnrt.UnsupportedModelError, match=r"activation_alpha=.* has 4 values"):
         graph_from_proto(model)
+
+
+def test_a_list_that_can_be_read_two_ways_is_refused() -> None:
+    """onnxruntime reads [0.1, 0.2, 0.3] by order and gives LeakyRelu 0.1; whoever wrote it may have meant 0.3."""
+    names = ["Sigmoid", "Tanh", "LeakyRelu"]
+    model, _ = changed("lstm_forward", attrs={"activations": names, "activation_alpha": [0.125, 0.25, 0.5]})
+    message = r"\['LeakyRelu'\] alone: they could be meant to have \[0.125\] or \[0.5\]; list 1 values"
+    with pytest.raises(rnnrt.UnsupportedModelError, match=message):
+        graph_from_proto(model)
+    model, feeds = changed("lstm_forward", attrs={"activations": names, "activation_alpha": [0.5, 0.25, 0.5]})
+    case = dataclasses.replace(CASES["lstm_forward"], attrs={"activations": names, "activation_alpha": [0.5]})
+    compare(case, evaluate(graph_from_proto(model), feeds, dtype=np.float64), expected(case), "agreeing")
