@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
-from rnnrt.formats.onnx_tensors import dtype_of, tensor_to_array
+from rnnrt.formats.onnx_tensors import PACKED, dtype_of, tensor_to_array, type_name
 from rnnrt.formats.onnx_upgrade import RawNode, upgrade
 from rnnrt.ir import Dim, Graph, Node, Shape, Value
 from rnnrt.ops import REQUIRED, get_operator, is_readable, operator_names
@@ -82,6 +82,7 @@ class _Reader:
         self.unfolded = 0
         self.copies: dict[str, int] = {}
         self.used: set[str] = set()
+        self.packed: dict[str, str] = {}
         self.functions = {(f.domain, f.name): f for f in proto.functions}
         self.opsets = {("" if o.domain in _ONNX_DOMAINS else o.domain): int(o.version) for o in proto.opset_import}
 
@@ -139,7 +140,7 @@ class _GraphReader:
         for tensor in proto.initializer:
             if not tensor.name:
                 raise ModelFormatError(f"{self.place}: an initializer has no name")
-            self.constants[self.define(tensor.name)] = tensor_to_array(tensor, self.model.folder, self.place)
+            self.tensor(tensor, self.define(tensor.name), self.place)
         for sparse in proto.sparse_initializer:
             self.note(f"sparse initializer {sparse.values.name!r} is not supported; store it as a dense tensor")
             self.define(sparse.values.name)
@@ -167,6 +168,12 @@ class _GraphReader:
                 names = ", ".join(repr(n.name or n.op_type) for n in later[:5])
                 raise ModelFormatError(f"{self.place}: nodes {names} read each other's results in a circle")
             waiting = later
+
+    def tensor(self, proto: Any, name: str, where: str) -> None:
+        """Make a tensor a constant of this IR name."""
+        self.constants[name] = tensor_to_array(proto, self.model.folder, where, packed=True)
+        if proto.data_type in PACKED:
+            self.model.packed[name] = type_name(proto.data_type)
 
     def define(self, name: str) -> str:
         """A new name of this graph; returns its name in the IR."""
@@ -219,6 +226,13 @@ class _GraphReader:
             return
         if not domain and "" not in self.opsets:
             raise ModelFormatError(f"{self.place}: the model does not say which opset of ONNX it uses")
+        for name in inputs:
+            if name in self.model.packed and raw.op != "DequantizeLinear":
+                kind = self.model.packed[name]
+                self.note(f"{label}: reads {name!r}, whose element type {kind} only DequantizeLinear may read")
+        if raw.op == "Constant" and [a.name for a in proto.attribute] == ["value"]:
+            self.tensor(proto.attribute[0].t, outputs[0], f"{label}, attribute 'value'")
+            return
         for attribute in proto.attribute:
             raw.attrs[attribute.name] = self.attribute(attribute, label)
         self.current = raw
