@@ -183,12 +183,12 @@ def _conv_integer(c: _Chain, opset: int) -> None:
 
 
 def _qlinear_matmul(c: _Chain, opset: int) -> None:
-    """a, its scale and zero point, b likewise, then the result's: products in float64, one rounding at the end."""
+    """a, its scale and zero point, b likewise, then the result's: products and scales in float64."""
     a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = (c.node.input(k) for k in range(1, 8))
     product = c.op("MatMul", _from_zero(c, c.x, a_zero, column=True), _from_zero(c, b, b_zero, column=False))
     rows = c.op("Reshape", c.double(a_scale), c.fixed([-1, 1], np.int64))
     scaled = c.op("Mul", c.op("Mul", product, rows), c.double(b_scale))
-    c.op("QuantizeLinear", scaled, c.double(y_scale), y_zero, result=c.out)
+    c.op("QuantizeLinear", c.op("CastLike", scaled, y_scale), y_scale, y_zero, result=c.out)
 
 
 def _whole(rule: Callable[[_Chain, int], Any]) -> Rule:
