@@ -136,6 +136,17 @@ def _global_lp_pool(c: _Chain, opset: int) -> None:
     c.op("Reshape", norm, c.op("Concat", lead, ones, axis=0), result=c.out)
 
 
+def _lp_pool(c: _Chain, opset: int) -> None:
+    """The p-norm of each window: its mean with padding counted, times its size, of p-th powers."""
+    p, kernel = c.attr("p", 2), c.node.attrs.get("kernel_shape", ())
+    if c.node.attrs.get("ceil_mode", 0):
+        c.to.refuse("attribute ceil_mode=1 is not supported; pad the input instead")
+    attrs, c.node.attrs = c.node.attrs, {}
+    mean = c.op("AveragePool", c.op("Pow", c.op("Abs", c.x), c.number(p, c.x)), count_include_pad=1, **attrs)
+    total = c.op("Mul", mean, c.number(float(np.prod(kernel)), c.x))
+    c.op("Pow", total, c.number(1 / p, c.x), result=c.out)
+
+
 def _dynamic_quantize(c: _Chain, opset: int) -> None:
     """y, its scale, and its zero point, so that 0 and the range of x fit into uint8."""
     zero, most = (c.fixed(v, np.float32) for v in (0, 255))
@@ -212,6 +223,7 @@ COMPOSED = {
     "Shrink": _whole(_shrink),
     "Hardmax": _whole(_hardmax),
     "GlobalLpPool": _whole(_global_lp_pool),
+    "LpPool": _whole(_lp_pool),
     "DynamicQuantizeLinear": _whole(_dynamic_quantize),
     "MatMulInteger": _whole(_matmul_integer),
     "ConvInteger": _whole(_conv_integer),

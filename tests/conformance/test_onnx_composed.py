@@ -57,6 +57,14 @@ CASES: list[tuple[str, dict[str, Any], list[np.ndarray], Function]] = [
     ("GlobalLpPool", {}, [X], lambda x: norm(x, 2, 2)),
     ("GlobalLpPool", {"p": 3}, [X[None]], lambda x: norm(x, 3, (2, 3))),
     ("GlobalLpPool", {"p": 1}, [X], lambda x: norm(x, 1, 2)),
+    (
+        "LpPool",
+        {"kernel_shape": [3], "p": 3, "strides": [2], "pads": [1, 1]},
+        [X],
+        lambda x: norm(
+            np.lib.stride_tricks.sliding_window_view(np.pad(x, [(0, 0), (0, 0), (1, 1)]), 3, 2)[:, :, ::2], 3, -1
+        )[..., 0],
+    ),
     ("RMSNormalization", {}, [X, X[0, 0]], lambda x, s: x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * s),
     (
         "RMSNormalization",
@@ -108,6 +116,7 @@ def test_compositions_are_differentiated() -> None:
     ("op", "attrs", "message"),
     [
         ("LpNormalization", {"p": 3}, "attribute p=3: only 1 and 2 are defined"),
+        ("LpPool", {"kernel_shape": [2], "ceil_mode": 1}, "attribute ceil_mode=1 is not supported"),
         ("Swish", {"beta": 1.0}, r"attribute beta=1.0 is not known; export the model without it"),
     ],
 )
