@@ -129,9 +129,11 @@ def _lstm_of(algebra: Algebra, width: int, o: Atom, t: Atom, choose: Choose) -> 
     new_c = t.inner
     assert new_c is not None
     c, f, i, g = _cell_state(new_c, o)
-    coupled = f is None
-    gates = [i, o, g] if f is None else [i, o, f, g]
+    coupled = f is None or i is None
+    gates = [gate for gate in (i or f, o, None if i is None else f, g) if gate is not None]
     forms = [_inner(gate) for gate in gates]
+    if i is None:
+        forms[0] = algebra.scale(forms[0], -1.0)
     # The output gate's peephole sees the new cell state, whose terms stand in its form.
     at = gates.index(o)
     forms[at], peep_o = _without(algebra, forms[at], new_c)
@@ -144,13 +146,18 @@ def _lstm_of(algebra: Algebra, width: int, o: Atom, t: Atom, choose: Choose) -> 
     parts[at] = replace(parts[at], peephole=peep_o)
     if coupled:
         parts.insert(2, Gate({}, None, None, np.zeros(width, np.float32)))
-    attrs = {**_activations([i, g, t]), **({"input_forget": 1} if coupled else {})}
+    attrs = {**_activations([gates[0], g, t]), **({"input_forget": 1} if coupled else {})}
     return _cell("LSTM", width, parts, h, c, attrs, result_c=new_c)
 
 
-def _cell_state(new_c: Form, o: Atom) -> tuple[Atom, Atom | None, Atom, Atom]:
-    """The old cell state and the gates f, i and g of ``f * c + i * g``; f None for ``(1 - i) * c + i * g``."""
+def _cell_state(new_c: Form, o: Atom) -> tuple[Atom, Atom | None, Atom | None, Atom]:
+    """The old cell state and the gates f, i and g of ``f * c + i * g``; f None for ``(1 - i) * c + i * g``.
+
+    i None: ``f * c + (1 - f) * g``.
+    """
     terms = dict(new_c.terms)
+    if len(terms) == 3 and all(any(a.is_source for a in m) <= (len(m) == 2) for m in terms):
+        return _coupled_by_forget(terms)
     olds = [m for m in terms if any(atom.is_source for atom in m)]
     if len(terms) - len(olds) != 1 or not olds:
         raise _NoMatch
@@ -169,6 +176,20 @@ def _cell_state(new_c: Form, o: Atom) -> tuple[Atom, Atom | None, Atom, Atom]:
         if alone == [(c,)] and is_one(terms[(c,)]) and is_one(np.negative(terms[with_gate[0]])) and i is gate:
             return c, None, i, g
     raise _NoMatch
+
+
+def _coupled_by_forget(terms: Mapping[Monomial, Coefficient]) -> tuple[Atom, Atom, None, Atom]:
+    """``f * c + g - f * g``; the IR has one gate of the two the other way round, which a Sigmoid allows."""
+    old = _only(m for m in terms if any(a.is_source for a in m))
+    c, f = (_only(a for a in old if a.is_source is want) for want in (True, False))
+    g = _only(_only(m for m in terms if len(m) == 1))
+    wanted = {frozenset({c, f}): 1.0, frozenset({g}): 1.0, frozenset({f, g}): -1.0}
+    found = {frozenset(m): coefficient for m, coefficient in terms.items()}
+    if found.keys() != wanted.keys() or f.name != "Sigmoid":
+        raise _NoMatch
+    if not all(is_one(found[m] if sign > 0 else np.negative(found[m])) for m, sign in wanted.items()):
+        raise _NoMatch
+    return c, f, None, g
 
 
 def _gru(algebra: Algebra, form: Form, choose: Choose) -> Cell:

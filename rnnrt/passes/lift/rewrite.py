@@ -65,9 +65,14 @@ class Rewrite:
     def _filled(self, node: Node, spec: TensorSpec) -> TensorSpec:
         """The type of a value made for a shape of which a part is known: (rows, 128), say."""
         shape = self.extents.of_shape(node.inputs[-1])
-        given = (self.specs[node.inputs[0]].shape if node.op == "Expand" else ()) or ()
+        given = (() if node.op == "ConstantOfShape" else self.specs[node.inputs[0]].shape) or ()
         if spec.is_static or shape is None or len(shape) < len(given):
             return spec
+        if node.op == "Tile":
+            products = (
+                d * g if isinstance(d, int) and isinstance(g, int) else None for d, g in zip(shape, given, strict=True)
+            )
+            return TensorSpec(spec.dtype, tuple(products))
         given = (1,) * (len(shape) - len(given)) + given
         exact = (d if d is not None and (d != 1 or g == 1) else None for d, g in zip(shape, given, strict=True))
         return TensorSpec(spec.dtype, tuple(exact))
@@ -84,7 +89,7 @@ class Rewrite:
             if self._folded(node, given):
                 return
             found = operator.infer(node, given)
-            if node.op in ("Expand", "ConstantOfShape"):
+            if node.op in ("Expand", "ConstantOfShape", "Tile"):
                 found = [self._filled(node, found[0])]
             for name, spec in zip(node.outputs, found, strict=False):
                 if name:
@@ -191,6 +196,8 @@ class Rewrite:
                 return False
             if node.op == "ConstantOfShape":
                 return not np.any(node.attrs.get("value", 0))
+            if node.op == "Mul" and self.specs[name].dtype.kind in "iu":
+                return any(self.is_zero(factor) for factor in node.inputs)
             if node.op not in _KEEPS_ZERO:
                 return False
             name = node.inputs[0]
