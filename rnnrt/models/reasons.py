@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _QUOTED = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 _LABEL = re.compile(
-    rf"(?:\w+ )?(?:node|layer|value|input|output|initializer|attribute) {_QUOTED}(?:, attribute {_QUOTED})?"
+    rf"(?:\w+ )?(?:node|layer|value|input|output|initializer|tensor|attribute) {_QUOTED}(?:, attribute {_QUOTED})?"
 )
 _OPERATOR = re.compile(r"operator (\w+)")
 
