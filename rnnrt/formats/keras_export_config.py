@@ -75,13 +75,14 @@ class Serializer:
             home = "nn" if layer.kind in _NN else "core" if layer.kind in _CORE else "numpy"
             config = layer.get_config()
             return {**spec_of(layer.kind, f"keras.src.ops.{home}", config), "registered_name": layer.kind}
-        if LAYERS.get(kind) is not type(layer) or kind == "Lambda":
+        public = next((name for name, cls in LAYERS.items() if cls is type(layer)), "")
+        if not public:
             self.reasons.append(
                 f"{layer.label()}: is made by Python code, which a file does not hold; "
                 "use Keras's layers in its place, or save the network as .rnnrt or .onnx"
             )
             return {}
-        name = RENAMED.get(kind, kind)
+        name = RENAMED.get(kind, public)
         return spec_of(name, "keras.layers", self.config(layer, name, shape))
 
     def config(self, layer: Layer, kind: str, shape: Shape | None) -> dict[str, Any]:

@@ -42,17 +42,18 @@ def load_groups(network: Network, reader: H5Reader, put: Put = _put) -> None:
 
 
 def _fill(layer: Layer, path: str, groups: dict[str, Any], reader: H5Reader, put: Put) -> None:
-    names = (*layer.weight_names(), *layer.state_names())
-    if names:
+    stored = layer.stored()
+    if stored:
         own = groups.get(f"{path}/vars" if path else "vars")
         keys = sorted((k for k in own if k.isdigit()), key=int) if own is not None else []
-        if len(keys) != len(names):
+        if len(keys) != len(stored):
+            names = [name for _, name in stored]
             raise ModelFormatError(
-                f"{reader.label}: {layer.label()} has {len(keys)} arrays at {path!r}, it needs {list(names)}; "
+                f"{reader.label}: {layer.label()} has {len(keys)} arrays at {path!r}, it needs {names}; "
                 "a layer quantised or changed by LoRA must be merged before saving"
             )
-        for name, key in zip(names, keys, strict=True):
-            put(layer, name, reader.array(reader.child(own, key), f"{path}/vars/{key}"))
+        for (part, name), key in zip(stored, keys, strict=True):
+            put(part, name, reader.array(reader.child(own, key), f"{path}/vars/{key}"))
     for attribute, child in layer.sublayers().items():
         if isinstance(child, list):
             _fill_list(child, path, attribute, groups, reader, put)

@@ -32,6 +32,7 @@ class Layer(Weights, History):
     Class attributes
     ----------------
     arguments : what the class takes beyond its base, each kept in an attribute of the same name.
+    call_arguments : what a call takes beside the inputs.
     supports_masking : whether the mask of the input is that of the output.
 
     Parameters
@@ -68,6 +69,7 @@ class Layer(Weights, History):
     """
 
     arguments: ClassVar[tuple[str, ...]] = ()
+    call_arguments: ClassVar[tuple[str, ...]] = ("initial_state", "mask")
     supports_masking: ClassVar[bool] = False
     activity_regularizer: Any = None
 
