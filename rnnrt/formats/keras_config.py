@@ -171,7 +171,8 @@ def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Cont
         if item.get("class_name") == "InputLayer":
             inputs[layer.name] = input_spec(layer.name, item.get("config", {}), context)
         nodes = item.get("inbound_nodes", [])
-        taken = None if isinstance(layer, Operation) else layer.call_arguments
+        refused = isinstance(layer, Identity) and item["class_name"] != "Identity"
+        taken = None if isinstance(layer, Operation) or refused else layer.call_arguments
         calls += keras_nodes.calls_of(layer.name, nodes, taken, context)
     order = [ref.layer for ref in keras_nodes.tensor_list(config.get("input_layers"), context)]
     missing = [name for name in order if name not in inputs]

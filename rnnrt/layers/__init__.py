@@ -190,7 +190,8 @@ __all__ = [
     "ZeroPadding3D",
 ]
 
-LAYERS: dict[str, type[Layer]] = {
+LAYERS: dict[str, type[Layer]] = {"GroupQueryAttention": GroupedQueryAttention}
+LAYERS |= {
     cls.__name__: cls
     for cls in (
         Activation,
@@ -242,6 +243,7 @@ LAYERS: dict[str, type[Layer]] = {
         GlobalMaxPooling2D,
         GlobalMaxPooling3D,
         GroupNormalization,
+        GroupedQueryAttention,
         Identity,
         InputLayer,
         LSTM,
@@ -287,9 +289,9 @@ LAYERS: dict[str, type[Layer]] = {
         ZeroPadding3D,
     )
 }
-"""Keras's class name to the class."""
+"""Keras's class name to the class; the first of several names is that of the API."""
 
-GroupQueryAttention = LAYERS["GroupQueryAttention"] = GroupedQueryAttention
+GroupQueryAttention = GroupedQueryAttention
 
 ALIASES = {
     **{f"Convolution{n}D": f"Conv{n}D" for n in (1, 2, 3)},

@@ -23,6 +23,7 @@ class GroupedQueryAttention(HeadedAttention):
         As in `MultiHeadAttention`.
     """
 
+    hidden = ("query_dense", "key_dense", "gate_dense", "value_dense", "output_dense")
     arguments = ("head_dim", "num_query_heads", "num_key_value_heads", "sliding_window")
 
     def __init__(
@@ -59,7 +60,7 @@ class GroupedQueryAttention(HeadedAttention):
         self.query_dense = self.projection("query", "...a,abc->...bc", wide, "bc")
         self.key_dense = self.projection("key", "...a,abc->...bc", narrow, "bc")
         if self.use_gate:
-            self._gate_dense = self.projection("gate", "...a,abc->...bc", wide, "bc", "sigmoid")
+            self.gate_dense = self.projection("gate", "...a,abc->...bc", wide, "bc", "sigmoid")
         self.value_dense = self.projection("value", "...a,abc->...bc", narrow, "bc")
         self.output_dense = self.projection("attention_output", "...ab,abc->...c", (None,), "c")
 

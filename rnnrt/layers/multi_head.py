@@ -13,7 +13,14 @@ from rnnrt.layers.einsum import EinsumDense
 
 
 class HeadedAttention(Layer):
-    """What layers share that project query, key and value to heads, and the heads' results back."""
+    """What layers share that project query, key and value to heads, and the heads' results back.
+
+    Class attributes
+    ----------------
+    hidden : layers inside that Keras keeps under a name with an underscore in front.
+    """
+
+    hidden: ClassVar[tuple[str, ...]] = ("gate_dense",)
 
     arguments: ClassVar[tuple[str, ...]] = (
         "dropout",
@@ -38,7 +45,7 @@ class HeadedAttention(Layer):
     key_dense: EinsumDense
     value_dense: EinsumDense
     output_dense: EinsumDense
-    _gate_dense: EinsumDense
+    gate_dense: EinsumDense
 
     def _prepare(self) -> None:
         self.dropout, self.use_bias, self.use_gate = float(self.dropout), bool(self.use_bias), bool(self.use_gate)
@@ -61,9 +68,11 @@ class HeadedAttention(Layer):
         return layer
 
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
-        gate: dict[str, Layer | list[Layer]] = {"_gate_dense": self._gate_dense} if self.use_gate else {}
-        pair: dict[str, Layer | list[Layer]] = {"query_dense": self.query_dense, "key_dense": self.key_dense}
-        return {**pair, **gate, "value_dense": self.value_dense, "output_dense": self.output_dense}
+        inside: dict[str, Layer | list[Layer]] = {}
+        for key in ("query_dense", "key_dense", "gate_dense", "value_dense", "output_dense"):
+            if key != "gate_dense" or self.use_gate:
+                inside[f"_{key}" if key in self.hidden else key] = getattr(self, key)
+        return inside
 
     def regularize(self, b: GraphBuilder, outputs: Any) -> None:
         """The layers inside do."""
@@ -107,7 +116,7 @@ class HeadedAttention(Layer):
     ) -> Any:
         """The heads' results projected back, and the scores where they are asked for."""
         if self.use_gate:
-            heads = b.op("Mul", [heads, self._gate_dense.apply(b, query)], heads.shape)
+            heads = b.op("Mul", [heads, self.gate_dense.apply(b, query)], heads.shape)
         y = self.output_dense.apply(b, heads).with_mask(mask if isinstance(mask, Tensor) else None)
         return [y, scores] if return_scores else y
 
@@ -188,7 +197,7 @@ class MultiHeadAttention(HeadedAttention):
         self.key_dense = self.projection("key", "...a,abc->...bc", heads, "bc")
         values = (self.num_heads, self.value_dim)
         if self.use_gate:
-            self._gate_dense = self.projection("gate", "...a,abc->...bc", values, "bc", "sigmoid")
+            self.gate_dense = self.projection("gate", "...a,abc->...bc", values, "bc", "sigmoid")
         self.value_dense = self.projection("value", "...a,abc->...bc", values, "bc")
         letters = "cdefghij"[: len(self.output_shape or (0,))]
         out = self.output_shape or (None,)

@@ -50,7 +50,7 @@ class Cropping1D(Spatial):
 
     arguments: ClassVar[tuple[str, ...]] = ("cropping",)
 
-    def __init__(self, cropping: Any = 1, **options: Any) -> None:
+    def __init__(self, cropping: Any = (1, 1), **options: Any) -> None:
         super().__init__(**options)
         self.cuts = pairs(self, "cropping", cropping)
         self.cropping: Any = self.cuts if self.space > 1 else self.cuts[0]
