@@ -130,6 +130,20 @@ class PReLU(Layer):
     def weight_names(self) -> tuple[str, ...]:
         return ("alpha",)
 
+    def leave_out(self, owner: Layer) -> None:
+        """Begin with what the initializer says, as Keras does when it reads a file without the alpha of `owner`.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The initializer draws random numbers, so that nobody knows what Keras had.
+        """
+        made = self.setting("alpha", "initializer")
+        if type(made).__name__ not in ("Constant", "Ones", "Zeros"):
+            what = f"the file holds no alpha of its activation {self.name!r}, which Keras neither trains nor saves"
+            raise owner.unsupported(what, "make the PReLU a layer of its own, behind it")
+        self.unsaved = True
+
     def variable(self, name: str, shape: TensorShape, create: bool = False) -> Variable:
         return super().variable(name, shape, create or self.unsaved)
 

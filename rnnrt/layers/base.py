@@ -35,6 +35,11 @@ class Layer(Weights, History):
     call_arguments : what a call takes beside the inputs.
     supports_masking : whether the mask of the input is that of the output.
 
+    Attributes
+    ----------
+    stands_for : str
+        The custom class of a file that the user gave this layer for, while its weights are read.
+
     Parameters
     ----------
     activity_regularizer : str, dict or object, optional
@@ -71,6 +76,7 @@ class Layer(Weights, History):
     arguments: ClassVar[tuple[str, ...]] = ()
     call_arguments: ClassVar[tuple[str, ...]] = ("initial_state", "mask")
     supports_masking: ClassVar[bool] = False
+    stands_for: str = ""
     activity_regularizer: Any = None
 
     def __init__(

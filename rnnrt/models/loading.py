@@ -18,9 +18,15 @@ from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
+from rnnrt.registry import CustomObjectScope
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    threads: int | None = None,
+    *,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> Model:
     """Read a network from an .onnx, .keras, .h5 or .rnnrt file.
 
     Parameters
@@ -28,6 +34,9 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     path : path-like
     threads : int, optional
         How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
+    custom_objects : mapping of str to class or function, optional
+        What stands for the custom layers and activations of a Keras file, by their names there; see
+        `rnnrt.formats.keras_custom`. No code in a file is ever run.
 
     Returns
     -------
@@ -44,7 +53,8 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     """
     file = os.fspath(path)
     try:
-        graph, network, version = read_any(path)
+        with CustomObjectScope(custom_objects):
+            graph, network, version = read_any(path)
         try:
             if network is None:
                 return Model.from_graph(graph, threads)
@@ -60,10 +70,8 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
 
 
 def load_model(path: str | os.PathLike[str], custom_objects: Any = None, compile: bool = True) -> Model:
-    """As `load`, with Keras's name and arguments; code in a file is never run, so there are no custom objects."""
-    if custom_objects:
-        raise RnnrtError(f"load_model: custom_objects={custom_objects!r}; rnnrt runs no custom code")
-    return load(path)
+    """As `load`, with Keras's name and arguments."""
+    return load(path, custom_objects=custom_objects)
 
 
 def model_of(spec: Mapping[str, Any], threads: int | None = None) -> Model:
@@ -75,7 +83,7 @@ def model_of(spec: Mapping[str, Any], threads: int | None = None) -> Model:
 
 
 def model_from_json(text: str, custom_objects: Any = None) -> Model:
-    """A model of what `to_json` gave, here or in Keras, with new weights.
+    """A model of what `to_json` gave, here or in Keras, with new weights; `custom_objects` as for `load`.
 
     Raises
     ------
@@ -84,13 +92,12 @@ def model_from_json(text: str, custom_objects: Any = None) -> Model:
     UnsupportedModelError
         With every reason.
     """
-    if custom_objects:
-        raise RnnrtError(f"model_from_json: custom_objects={custom_objects!r}; rnnrt runs no custom code")
     try:
         spec = json.loads(text)
     except ValueError as error:
         raise ModelFormatError(f"model_from_json: the text is not JSON: {error}") from None
-    return model_of(spec)
+    with CustomObjectScope(custom_objects):
+        return model_of(spec)
 
 
 def clone_model(model: Model) -> Model:
