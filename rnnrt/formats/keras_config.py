@@ -255,28 +255,25 @@ def _first_shape(config: Mapping[str, Any], spec: Mapping[str, Any], first: Mapp
 
 
 def _activation(value: Any, label: str, key: str, context: Context) -> Any:
-    name = value if isinstance(value, str) else value.get("config") if isinstance(value, Mapping) else None
-    if isinstance(name, str) and (given := custom_object(name)) is not None:
-        return Custom(given, name=name.rpartition(">")[2])
-    if isinstance(name, str) and not isinstance(value, str) and value.get("class_name") in ("function", "Function"):
-        value = name
-    if value is None or isinstance(value, str):
-        if not activations.is_known(value):
-            do = f"use one of Keras's own activations, or {keras_custom.HINT}"
-            context.reasons.append(f"{label}: {key} {value!r} is not known to rnnrt; {do}")
-            return None
-        return value
-    if isinstance(value, Mapping):
-        kind, inner = value.get("class_name"), value.get("config")
-        if is_custom(value) and (given := keras_custom.given_for(value)) is not None:
+    spec = value if isinstance(value, Mapping) else {"class_name": "function", "config": value}
+    kind, inner = spec.get("class_name"), spec.get("config")
+    if isinstance(inner, str) and (given := custom_object(inner)) is not None:
+        return Custom(given, name=inner.rpartition(">")[2])
+    own = f"use one of Keras's own activations, or {keras_custom.HINT}"
+    if is_custom(spec):
+        if (given := keras_custom.given_for(spec)) is not None:
             options = _revived(inner, label, context) if isinstance(inner, Mapping) else {"name": str(kind)}
             return keras_custom.layer_of(given, str(kind), options, label, context)
-        if is_custom(value):
-            context.reasons.append(f"{label}: {key} {inner if isinstance(inner, str) else kind!r} is custom code; "
-                                   f"use one of Keras's own activations, or {keras_custom.HINT}")  # fmt: skip
+        named = inner if isinstance(inner, str) else kind
+        context.reasons.append(f"{label}: {key} {named!r} is custom code; {own}")
+        return None
+    if kind in ("function", "Function") and isinstance(inner, str | None):
+        if not activations.is_known(inner):
+            context.reasons.append(f"{label}: {key} {inner!r} is not known to rnnrt; {own}")
             return None
-        if isinstance(kind, str) and kind in LAYERS:
-            return make_layer(value, context)
+        return inner
+    if isinstance(kind, str) and kind in LAYERS:
+        return make_layer(value, context)
     context.reasons.append(f"{label}: {key} {str(value)[:80]!r} is not known; use one of Keras's own activations")
     return None
 

@@ -39,7 +39,6 @@ class EinsumDense(Layer):
         "kernel_constraint",
         "bias_constraint",
     )
-    supports_masking = True
 
     def __init__(
         self,
