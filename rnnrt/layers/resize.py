@@ -110,7 +110,7 @@ class UpSampling1D(Spatial):
         repeats = [v for n in times for v in ([1] if n == 1 else [1, n])]
         wide = b.reshape(x, apart, tuple(known))
         full = tuple(None if d is None else d * n for d, n in zip(known, repeats, strict=True))
-        wide = b.op("Tile", [wide, b.ints(*repeats)], full)
+        wide = b.op("Expand", [wide, b.ints(*repeats)], full)
         after = [b.op("Mul", [d, b.ints(n)], (1,), _INT64).name if isinstance(d, str) and n > 1 else
                  d if isinstance(d, str) else d * n for d, n in zip(dims, times, strict=True)]  # fmt: skip
         return b.reshape(wide, after, shape)
