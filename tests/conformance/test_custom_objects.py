@@ -148,6 +148,14 @@ def test_what_does_not_fit(name: str, given: Any, match: str) -> None:
         rnnrt.load(FOLDER / name, custom_objects={**OBJECTS, **given})
 
 
+def test_a_file_without_layers_takes_none(tmp_path: Path) -> None:
+    model = rnnrt.load(FILES_PATH, custom_objects=OBJECTS)
+    model.save(tmp_path / "plain.rnnrt")
+    check(rnnrt.load(tmp_path / "plain.rnnrt"))
+    with pytest.raises(RnnrtError, match="this file has no layers"):
+        rnnrt.load(tmp_path / "plain.rnnrt", custom_objects=OBJECTS)
+
+
 def test_layers_inside_need_their_names() -> None:
     """A .keras file keeps layers inside a layer by attribute; their order says nothing."""
     with pytest.raises(ModelFormatError, match=r"arrays in \['gate/vars', 'value/vars'\].*attributes have these names"):
