@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
-from rnnrt.formats import keras_nodes
+from rnnrt.formats import keras_custom, keras_nodes, keras_refused
 from rnnrt.formats.keras_arguments import Context, float_dtype, input_spec, is_custom
 from rnnrt.formats.keras_tf_functions import function_of
-from rnnrt.layers import LAYERS, Chain, Identity, InputLayer, InputSpec, Layer, Network
+from rnnrt.layers import LAYERS, Chain, Identity, InputLayer, InputSpec, Layer, Network, activations
+from rnnrt.layers.custom import Custom
 from rnnrt.layers.operations import OPERATIONS, Operation
+from rnnrt.registry import custom_object
 
 MAX_DEPTH = 32
 """How deep models and wrappers may nest."""
@@ -21,12 +23,7 @@ _DROPPED = {
     "autocast", "batch_input_shape", "batch_shape", "input_shape", "input_dtype", "input_length", "build_config",
     "optional",
 }  # fmt: skip
-_HINTS = {
-    "Lambda": "its Python code is never run; replace it by layers, or export the model to ONNX",
-    "TFOpLambda": "use Keras layers in place of TensorFlow functions, or export the model to ONNX",
-    "SlicingOpLambda": "use Keras layers in place of slicing, or export the model to ONNX",
-    "TensorFlowOpLayer": "use Keras layers in place of TensorFlow functions, or export the model to ONNX",
-}
+_ELSE = f"{keras_custom.HINT}, or replace it by layers that rnnrt knows, or export the model to ONNX"
 
 
 def network_of(spec: Mapping[str, Any], context: Context) -> Network:
@@ -61,8 +58,11 @@ def make_layer(spec: Any, context: Context) -> Layer:
         if not isinstance(config, Mapping):
             raise ModelFormatError(f"{context.source}: layer of class {kind} has no configuration")
         label = f"layer {config.get('name') or spec.get('name')!r} ({kind})"
+        custom = kind not in LAYERS and kind != "InputLayer" and not _is_operation(spec)
+        if (is_custom(spec) or custom) and (given := keras_custom.given_for(spec)) is not None:
+            return keras_custom.layer_of(given, kind, _revived(config, label, context), label, context)
         if is_custom(spec):
-            context.reasons.append(f"{label}: is custom code; use a built-in layer, or export the model to ONNX")
+            context.reasons.append(f"{label}: is custom code; {keras_custom.HINT}, or export the model to ONNX")
             return Identity(name=str(config.get("name") or spec.get("name")))
         if kind == "InputLayer":
             declared = input_spec(str(config.get("name") or spec.get("name") or "input"), config, context)
@@ -72,8 +72,7 @@ def make_layer(spec: Any, context: Context) -> Layer:
         if kind in ("TFOpLambda", "SlicingOpLambda") and (found := function_of(config)):
             return Operation(found, {}, name=str(config.get("name")))
         if kind not in LAYERS:
-            hint = _HINTS.get(kind, "replace it by layers that rnnrt knows, or export the model to ONNX")
-            context.reasons.append(f"{label}: rnnrt has no such layer; {hint}")
+            context.reasons.append(f"{label}: {keras_refused.why_not(kind, _ELSE)}")
             return Identity(name=str(config.get("name") or spec.get("name")))
         return _construct(kind, config, label, context)
     except RnnrtError:
@@ -85,6 +84,17 @@ def make_layer(spec: Any, context: Context) -> Layer:
         ) from error
     finally:
         context.depth -= 1
+
+
+def _revived(config: Mapping[str, Any], label: str, context: Context) -> dict[str, Any]:
+    """The configuration of a custom layer with layers in the place of their configurations."""
+    options: dict[str, Any] = {k: v for k, v in config.items() if k not in _DROPPED}
+    if "dtype" in options:
+        options["dtype"] = float_dtype(options["dtype"], label, context)
+    for key, value in options.items():
+        if isinstance(value, Mapping) and value.get("class_name") in {*LAYERS, *_MODELS}:
+            options[key] = make_layer(value, context)
+    return options
 
 
 def _construct(kind: str, config: Mapping[str, Any], label: str, context: Context) -> Layer:
@@ -171,7 +181,9 @@ def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Cont
         if item.get("class_name") == "InputLayer":
             inputs[layer.name] = input_spec(layer.name, item.get("config", {}), context)
         nodes = item.get("inbound_nodes", [])
-        calls += keras_nodes.calls_of(layer.name, nodes, isinstance(layer, Operation), context)
+        refused = isinstance(layer, Identity) and item["class_name"] != "Identity"
+        taken = None if isinstance(layer, Operation) or refused else layer.call_arguments
+        calls += keras_nodes.calls_of(layer.name, nodes, taken, context)
     order = [ref.layer for ref in keras_nodes.tensor_list(config.get("input_layers"), context)]
     missing = [name for name in order if name not in inputs]
     if missing:
@@ -243,18 +255,25 @@ def _first_shape(config: Mapping[str, Any], spec: Mapping[str, Any], first: Mapp
 
 
 def _activation(value: Any, label: str, key: str, context: Context) -> Any:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        kind, inner = value.get("class_name"), value.get("config")
-        if is_custom(value):
-            context.reasons.append(f"{label}: {key} {inner if isinstance(inner, str) else kind!r} is custom code; "
-                                   "use one of Keras's own activations")  # fmt: skip
+    spec = value if isinstance(value, Mapping) else {"class_name": "function", "config": value}
+    kind, inner = spec.get("class_name"), spec.get("config")
+    if isinstance(inner, str) and (given := custom_object(inner)) is not None:
+        return Custom(given, name=inner.rpartition(">")[2])
+    own = f"use one of Keras's own activations, or {keras_custom.HINT}"
+    if is_custom(spec):
+        if (given := keras_custom.given_for(spec)) is not None:
+            options = _revived(inner, label, context) if isinstance(inner, Mapping) else {"name": str(kind)}
+            return keras_custom.layer_of(given, str(kind), options, label, context)
+        named = inner if isinstance(inner, str) else kind
+        context.reasons.append(f"{label}: {key} {named!r} is custom code; {own}")
+        return None
+    if kind in ("function", "Function") and isinstance(inner, str | None):
+        if not activations.is_known(inner):
+            context.reasons.append(f"{label}: {key} {inner!r} is not known to rnnrt; {own}")
             return None
-        if kind in ("function", "Function") and isinstance(inner, str):
-            return inner
-        if isinstance(kind, str) and kind in LAYERS:
-            return make_layer(value, context)
+        return inner
+    if isinstance(kind, str) and kind in LAYERS:
+        return make_layer(value, context)
     context.reasons.append(f"{label}: {key} {str(value)[:80]!r} is not known; use one of Keras's own activations")
     return None
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnrt.errors import ModelFormatError
 from rnnrt.formats.hdf5 import H5Reader
-from rnnrt.layers import InputLayer, Layer, Network
+from rnnrt.layers import InputLayer, Layer, Network, PReLU
 from rnnrt.layers.base import snake_case
 from rnnrt.layers.operations import Operation
 
@@ -39,25 +39,61 @@ def load_groups(network: Network, reader: H5Reader, put: Put = _put) -> None:
     if not any(path.split("/")[0] in _CONTAINERS["layers"] for path in groups) and _needs(network):
         raise ModelFormatError(f"{reader.label}: holds no layers; its weights are missing")
     _fill(network, "", groups, reader, put)
+    _forget(network)
 
 
 def _fill(layer: Layer, path: str, groups: dict[str, Any], reader: H5Reader, put: Put) -> None:
-    names = (*layer.weight_names(), *layer.state_names())
-    if names:
+    if layer.stands_for:
+        layer.stands_for = ""
+        _fill_custom(layer, path, groups, reader, put)
+        return
+    stored = layer.stored()
+    if stored:
         own = groups.get(f"{path}/vars" if path else "vars")
         keys = sorted((k for k in own if k.isdigit()), key=int) if own is not None else []
-        if len(keys) != len(names):
+        if len(keys) != len(stored):
+            names = [name for _, name in stored]
             raise ModelFormatError(
-                f"{reader.label}: {layer.label()} has {len(keys)} arrays at {path!r}, it needs {list(names)}; "
+                f"{reader.label}: {layer.label()} has {len(keys)} arrays at {path!r}, it needs {names}; "
                 "a layer quantised or changed by LoRA must be merged before saving"
             )
-        for name, key in zip(names, keys, strict=True):
-            put(layer, name, reader.array(reader.child(own, key), f"{path}/vars/{key}"))
+        for (part, name), key in zip(stored, keys, strict=True):
+            put(part, name, reader.array(reader.child(own, key), f"{path}/vars/{key}"))
     for attribute, child in layer.sublayers().items():
         if isinstance(child, list):
             _fill_list(child, path, attribute, groups, reader, put)
+        elif isinstance(child, PReLU) and not len(groups.get(f"{path}/{attribute}/vars", ())):
+            child.leave_out(layer)
         elif _needs(child):
             _fill(child, f"{path}/{attribute}" if path else attribute, groups, reader, put)
+
+
+def _fill_custom(layer: Layer, path: str, groups: dict[str, Any], reader: H5Reader, put: Put) -> None:
+    """Weights of a layer that the user gave, by its structure, or in order where the file has no layers inside."""
+    found: list[tuple[Layer, str, np.ndarray]] = []
+    holders = [g for g in groups if g.startswith(f"{path}/") and g.endswith("/vars") and len(groups[g])]
+    try:
+        _fill(layer, path, groups, reader, lambda *item: found.append(item))
+    except ModelFormatError:
+        found = []
+    if len(found) != sum(len(groups[g]) for g in holders):
+        slots = [slot for part in layer.walk() for slot in part.stored()]
+        if holders != [f"{path}/vars"]:
+            places = sorted(g[len(path) + 1 :] for g in holders)
+            raise ModelFormatError(
+                f"{reader.label}: {layer.label()} has arrays in {places}; let custom_objects give a layer whose "
+                "attributes have these names"
+            )
+        own = groups[holders[0]]
+        keys = sorted((k for k in own if k.isdigit()), key=int)
+        arrays = [reader.array(reader.child(own, key), f"{holders[0]}/{key}") for key in keys]
+        if len(arrays) != len(slots):
+            have, need = [a.shape for a in arrays], [f"{part.name}/{name}" for part, name in slots]
+            raise ModelFormatError(f"{reader.label}: {layer.label()} has arrays of shapes {have}, what custom_objects "
+                                   f"gives for it needs {need}")  # fmt: skip
+        found = [(part, name, array) for (part, name), array in zip(slots, arrays, strict=True)]
+    for item in found:
+        put(*item)
 
 
 def _fill_list(
@@ -99,13 +135,21 @@ def _number(name: str, kind: str) -> int | None:
 
 def keras_class(layer: Layer) -> str:
     """The name of the layer's class in Keras."""
+    if layer.stands_for:
+        return layer.stands_for
     if isinstance(layer, Network):
         return "Sequential" if layer.sequential else "Functional"
     return type(layer).__name__
 
 
 def _needs(layer: Layer) -> bool:
-    return any(part.weight_names() or part.state_names() for part in layer.walk())
+    return bool(layer.stands_for) or any(part.weight_names() or part.state_names() for part in layer.walk())
+
+
+def _forget(network: Network) -> None:
+    """What stood for custom layers is a layer like others once it has its weights."""
+    for part in network.walk():
+        part.stands_for = ""
 
 
 Slot = tuple[Layer, str]
@@ -152,8 +196,13 @@ def load_named(network: Network, reader: H5Reader, put: Put = _put) -> None:
         group = reader.child(root, layer.name) if layer.name in stored else None
         if group is None:
             raise ModelFormatError(f"{reader.label}: has no weights for {layer.label()}; it has {stored[:20]}")
-        arrays = _arrays_of(group, layer, reader)
+        with reader.guard(f"group {layer.name!r}"):
+            arrays = _arrays_of(group, layer, reader) if len(group) else []  # an empty list of names is unreadable
         slots = ordered_slots(layer)
+        inside = layer.sublayers().get("activation")
+        if isinstance(inside, PReLU) and len(arrays) == len(slots) - 1:
+            inside.leave_out(layer)
+            slots = [slot for slot in slots if slot[0] is not inside]
         if len(arrays) != len(slots):
             needed = [f"{part.name}/{name}" for part, name in slots]
             raise ModelFormatError(
@@ -161,6 +210,7 @@ def load_named(network: Network, reader: H5Reader, put: Put = _put) -> None:
             )
         for (part, name), array in zip(slots, arrays, strict=True):
             put(part, name, array)
+    _forget(network)
 
 
 def _arrays_of(group: Any, layer: Layer, reader: H5Reader) -> list[np.ndarray]:

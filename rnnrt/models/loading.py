@@ -23,6 +23,7 @@ from rnnrt.models.constants import with_constants
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
 from rnnrt.passes import recognise
+from rnnrt.registry import CustomObjectScope
 
 
 def load(
@@ -30,6 +31,7 @@ def load(
     threads: int | None = None,
     *,
     constants: Mapping[str, Any] | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
     layers: Sequence[Any] | None = None,
     input_shape: Sequence[int | None] | None = None,
     prefix: str | None = None,
@@ -46,6 +48,9 @@ def load(
     constants : mapping of str to number or array_like, optional
         Inputs of an .onnx or .rnnrt file, by name, that are to be constants, as in ``constants={"sr": 16000}``. They
         are then no longer inputs, and branches that they decide are gone; `Model.save` writes the model so.
+    custom_objects : mapping of str to class or function, optional
+        What stands for the custom layers and activations of a Keras file, by their names there; see
+        `rnnrt.formats.keras_custom`. No code in a file is ever run.
     layers : sequence, optional
         What a state_dict of torch (.safetensors, or JSON) belongs to: layers of `rnnrt.torch` in the order they run in,
         or {"type": "LSTM", "name": "rnn", ...} or ("rnn", {"type": "LSTM", ...}) for them. The arguments that
@@ -82,8 +87,13 @@ def load(
         if layers is not None:
             _without(constants, file)
             return _of_tensors(file, threads, layers, input_shape, prefix, ignore, shared)
-        graph, network, version = read_any(path)
+        with CustomObjectScope(custom_objects):
+            graph, network, version = read_any(path)
         try:
+            if network is None and custom_objects:
+                raise RnnrtError(
+                    f"{file}: custom_objects={sorted(custom_objects)}: this file has no layers; leave it out"
+                )
             if network is None:
                 return Model.from_graph(recognise(with_constants(graph, constants or {})), threads)
             _without(constants, file)
@@ -125,10 +135,8 @@ def _of_tensors(file: str, threads: int | None, layers: Any, input_shape: Any, *
 
 
 def load_model(path: str | os.PathLike[str], custom_objects: Any = None, compile: bool = True) -> Model:
-    """As `load`, with Keras's name and arguments; code in a file is never run, so there are no custom objects."""
-    if custom_objects:
-        raise RnnrtError(f"load_model: custom_objects={custom_objects!r}; rnnrt runs no custom code")
-    return load(path)
+    """As `load`, with Keras's name and arguments."""
+    return load(path, custom_objects=custom_objects)
 
 
 def model_of(spec: Mapping[str, Any], threads: int | None = None) -> Model:
@@ -140,7 +148,7 @@ def model_of(spec: Mapping[str, Any], threads: int | None = None) -> Model:
 
 
 def model_from_json(text: str, custom_objects: Any = None) -> Model:
-    """A model of what `to_json` gave, here or in Keras, with new weights.
+    """A model of what `to_json` gave, here or in Keras, with new weights; `custom_objects` as for `load`.
 
     Raises
     ------
@@ -149,13 +157,12 @@ def model_from_json(text: str, custom_objects: Any = None) -> Model:
     UnsupportedModelError
         With every reason.
     """
-    if custom_objects:
-        raise RnnrtError(f"model_from_json: custom_objects={custom_objects!r}; rnnrt runs no custom code")
     try:
         spec = json.loads(text)
     except ValueError as error:
         raise ModelFormatError(f"model_from_json: the text is not JSON: {error}") from None
-    return model_of(spec)
+    with CustomObjectScope(custom_objects):
+        return model_of(spec)
 
 
 def clone_model(model: Model) -> Model:

@@ -90,7 +90,7 @@ def test_flipped_bytes_never_escape_as_other_errors(kind: str, tmp_path: Path, r
 def test_reasons_come_all_at_once(tmp_path: Path, rng: np.random.Generator) -> None:
     config = sequential(
         layer("Lambda", "code", function={"class_name": "__lambda__", "config": {"code": "4wEAAAA="}}),
-        layer("MultiHeadAttention", "look"),
+        layer("StringLookup", "look"),
         layer("MyLayer", "mine", module="my_package"),
         layer("Dense", "head", units=2, activation="my_activation"),
         layer("LSTM", "rec", units=2, activation="softmax"),
