@@ -42,7 +42,7 @@ class Writer:
 
     def save(self, name, model, ending, answers=None, feeds=None, **options):
         """Save a whole model; `answers` is the model to ask, where the saved one cannot run."""
-        rng = np.random.RandomState(zlib.crc32(name.encode()) % 2**31)  # noqa: NPY002
+        rng = np.random.RandomState(zlib.crc32(name.encode()) % 2**31)
         feeds = self.draw(model, rng) if feeds is None else feeds
         path = os.path.join(self.folder, name + ending)
         if ending == ".weights":  # a file of weights alone, and the architecture as text
@@ -127,14 +127,16 @@ def models_of_keras_1(keras, writer):
     from keras.regularizers import EigenvalueRegularizer, l2
 
     def tokens():
-        return Sequential([
-            Embedding(WORDS, 3, input_length=STEPS, mask_zero=True, dropout=0.1),
-            GRU(4, return_sequences=True, consume_less="cpu", dropout_W=0.1, dropout_U=0.2, W_regularizer=l2(0.01)),
-            LSTM(3, consume_less="gpu", return_sequences=True, inner_activation="sigmoid"),
-            LSTM(3, consume_less="mem", forget_bias_init="zero", U_regularizer=EigenvalueRegularizer(0.1)),
-            Dropout(0.3),
-            Dense(2, activation="softmax", bias=False),
-        ])
+        return Sequential(
+            [
+                Embedding(WORDS, 3, input_length=STEPS, mask_zero=True, dropout=0.1),
+                GRU(4, return_sequences=True, consume_less="cpu", dropout_W=0.1, dropout_U=0.2, W_regularizer=l2(0.01)),
+                LSTM(3, consume_less="gpu", return_sequences=True, inner_activation="sigmoid"),
+                LSTM(3, consume_less="mem", forget_bias_init="zero", U_regularizer=EigenvalueRegularizer(0.1)),
+                Dropout(0.3),
+                Dense(2, activation="softmax", bias=False),
+            ]
+        )
 
     model = tokens()
     model.compile("rmsprop", "mse", metrics=["accuracy"])
@@ -197,7 +199,9 @@ def models_of_keras_2(keras, writer, ending):
     L = keras.layers
     Model, Sequential = keras.models.Model, keras.models.Sequential
     major = int(keras.__version__.split(".")[0]) if hasattr(keras, "__version__") else 2
-    minor = [int(p) for p in keras.__version__.split("-")[0].split(".")[:2]] if hasattr(keras, "__version__") else [2, 13]
+    minor = (
+        [int(p) for p in keras.__version__.split("-")[0].split(".")[:2]] if hasattr(keras, "__version__") else [2, 13]
+    )
     old_gru = {"reset_after": True} if minor >= [2, 1] and hasattr(L.GRU(2), "reset_after") else {}
 
     def tokens():
@@ -265,7 +269,7 @@ def models_of_keras_2(keras, writer, ending):
         both = L.Bidirectional(L.GRU(2, time_major=True, return_sequences=True, reset_after=True))(y)
         last = L.SimpleRNN(3, time_major=True, go_backwards=True)(both, initial_state=s)
         time_major = Model([x, s], [both, last])
-        rng = np.random.RandomState(5)  # noqa: NPY002
+        rng = np.random.RandomState(5)
         feeds = [rng.uniform(-1, 1, (4, 2, FEATURES)), rng.uniform(-1, 1, (2, 3))]
         time_major.set_weights([rng.uniform(-1, 1, w.shape) for w in time_major.get_weights()])
         path = os.path.join(writer.folder, "time_major" + ending)
@@ -333,7 +337,7 @@ def npz_weights(keras, folder):
     L = keras.layers
     model = keras.models.Sequential([L.Input((STEPS, FEATURES)), L.LSTM(3), L.BatchNormalization(), L.Dense(2)])
     writer = Writer(keras, folder)
-    feeds = writer.draw(model, np.random.RandomState(4))  # noqa: NPY002
+    feeds = writer.draw(model, np.random.RandomState(4))
     path = os.path.join(folder, "npz.keras")
     if "weights_format" in lib.save_model.__code__.co_varnames:
         lib.save_model(model, path, weights_format="npz")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError
 from rnnrt.formats.files import LFS_POINTER, is_regular
@@ -13,7 +14,7 @@ from rnnrt.ir import Graph
 if TYPE_CHECKING:
     from rnnrt.layers import Network
 
-__all__ = ["kind_of", "read_any", "read_model"]
+__all__ = ["kind_of", "read_any", "read_model", "read_parts"]
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -98,3 +99,63 @@ def read_any(path: str | os.PathLike[str]) -> tuple[Graph, Network | None, str]:
             f"{os.fspath(path)}: is damaged or not as its format has it ({type(error).__name__}: {str(error)[:200]}); "
             "export or download it again"
         ) from error
+
+
+def read_parts(
+    path: str | os.PathLike[str], architecture: str | os.PathLike[str] | Mapping[str, Any]
+) -> tuple[Graph, Network | None, str]:
+    """As `read_any`, for an HDF5 file with weights alone and the architecture that they belong to.
+
+    Raises
+    ------
+    ModelFormatError
+        One of the two is missing, damaged or of another kind, or they do not fit together.
+    UnsupportedModelError
+        The architecture has what rnnrt cannot run exactly; every reason is listed.
+    """
+    from rnnrt.formats.keras_import import read_weights, to_graph
+
+    spec, label = _architecture(architecture)
+    file = Path(path)
+    if kind_of(file) != "keras" or not _starts_with(file, _HDF5):
+        raise ModelFormatError(
+            f"{file}: is no HDF5 file; architecture={label} goes with weights as save_weights of Keras writes them"
+        )
+    try:
+        network, version = read_weights(file, spec, label)
+        return to_graph(network, version, file.name), network, version
+    except RnnrtError:
+        raise
+    except RecursionError:
+        raise ModelFormatError(f"{label}: nested too deeply") from None
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelFormatError(
+            f"{label}: is no architecture as Keras writes one ({type(error).__name__}: {str(error)[:200]})"
+        ) from error
+
+
+def _architecture(given: Any) -> tuple[Any, str]:
+    """The configuration, and how messages name it."""
+    from rnnrt.formats.keras_import import read_json
+
+    if isinstance(given, Mapping):
+        return given, "architecture"
+    if isinstance(given, str) and given.lstrip()[:1] == "{":
+        return read_json(given, "architecture", "the text"), "architecture"
+    if not isinstance(given, (str, os.PathLike)):
+        raise ModelFormatError(
+            f"architecture is a {type(given).__name__}; give what to_json() gave, as a path, a text or a dictionary; "
+            "for a model made here, call its load_weights"
+        )
+    file = Path(given)
+    try:
+        if not is_regular(file):
+            raise ModelFormatError(f"architecture {file}: is no file")
+        return read_json(file.read_bytes(), str(file), "the architecture"), file.name
+    except OSError as error:
+        raise ModelFormatError(f"architecture {file}: cannot be read: {error.strerror}") from None
+
+
+def _starts_with(file: Path, head: bytes) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(head)) == head

@@ -21,7 +21,8 @@ _FLOAT_POLICIES = {"_infer", "infer", "mixed_float16", "mixed_bfloat16", "float1
 class Context:
     """What reading a configuration needs to know, and the reasons against the model found so far.
 
-    With `is_file` a model must tell the shape of its input, for its weights are there.
+    With `is_file` a model must tell the shape of its input, for its weights are there. `notes` says what was read
+    over because it changes no output. `version` is that of Keras, where it is known, and `backend` what it ran on.
     """
 
     source: str
@@ -29,6 +30,35 @@ class Context:
     reasons: list[str] = field(default_factory=list)
     depth: int = 0
     is_file: bool = True
+    version: str = ""
+    backend: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether Keras 1 wrote this: its versions 0.3 and 1, also where no version is told."""
+        return self.legacy and self.version.split(".")[0] in ("0", "1")
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether this comes from Keras before it became a part of TensorFlow: up to 2.3.1."""
+        return self.is_first or (self.legacy and _numbers(self.version) <= (2, 3, 1) and "tf" not in self.version)
+
+    @classmethod
+    def of_version(cls, source: str, version: str, backend: str = "", is_file: bool = True) -> Context:
+        """What a file or a text of that version of Keras needs."""
+        return cls(source, is_legacy(version), is_file=is_file, version=version, backend=backend)
+
+
+def is_legacy(version: str) -> bool:
+    """Whether that version of Keras is before 3; a file that does not tell is old."""
+    digits = version.split(".")[0]
+    return not (digits.isdigit() and int(digits) >= 3)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = [p for p in version.split("-")[0].split(".") if p.isdigit()]
+    return tuple(int(p) for p in parts[:3]) or (9,)
 
 
 def input_spec(name: str, config: Mapping[str, Any], context: Context) -> InputSpec:

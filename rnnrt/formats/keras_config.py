@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
-from rnnrt.formats import keras_nodes
+from rnnrt.formats import keras1, keras_nodes
 from rnnrt.formats.keras_arguments import Context, float_dtype, input_spec, is_custom
 from rnnrt.formats.keras_tf_functions import function_of
-from rnnrt.layers import LAYERS, Chain, Identity, InputLayer, InputSpec, Layer, Network
+from rnnrt.layers import LAYERS, RNN, Chain, Identity, InputLayer, InputSpec, Layer, Network
 from rnnrt.layers.operations import OPERATIONS, Operation
 
 MAX_DEPTH = 32
@@ -44,6 +44,7 @@ def network_of(spec: Mapping[str, Any], context: Context) -> Network:
         raise UnsupportedModelError(context.source, context.reasons)
     if not isinstance(network, Network):
         raise ModelFormatError(f"{context.source}: describes a {type(network).__name__}, not a model")
+    network.notes = tuple(context.notes)
     return network
 
 
@@ -51,6 +52,8 @@ def make_layer(spec: Any, context: Context) -> Layer:
     """A layer or a nested model; a refused one gives a stand-in and its reason goes to the context."""
     if not isinstance(spec, Mapping) or not isinstance(spec.get("class_name"), str):
         raise ModelFormatError(f"{context.source}: a layer of its configuration has no class_name: {str(spec)[:80]!r}")
+    if context.is_first:
+        spec = keras1.modernised(spec, context)
     kind, config = spec["class_name"], spec.get("config", {})
     if context.depth > MAX_DEPTH:
         raise ModelFormatError(f"{context.source}: its configuration nests deeper than {MAX_DEPTH} levels")
@@ -103,14 +106,15 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
         _complete_bidirectional(config, arguments, context)
     if kind in ("GRU", "GRUCell") and context.legacy:
         arguments.setdefault("reset_after", False)
-    if "output_dim" in config and "units" not in config and kind != "Embedding":
-        do = "load the model in Keras 2.3 or older and save it again"
-        context.reasons.append(f"{label}: is in the form of Keras 1; {do}")
-        return Identity(name=str(config.get("name")))
     taken = LAYERS[kind].parameters()
     arguments = {k: v for k, v in arguments.items() if k in taken or v not in (None, False)}
+    _note_custom(arguments, label, context)
     try:
-        return LAYERS[kind](**arguments)
+        made = LAYERS[kind](**arguments)
+        for part in made.walk():
+            if isinstance(part, RNN) and context.is_apart:
+                part.old_masking = True
+        return made
     except UnsupportedModelError as error:
         context.reasons.extend(error.reasons)
     except RnnrtError:
@@ -120,6 +124,20 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
         if not context.reasons:
             raise ModelFormatError(f"{context.source}: {label}: its configuration does not fit: {error}") from error
     return Identity(name=str(config.get("name")))
+
+
+def _note_custom(arguments: dict[str, Any], label: str, context: Context) -> None:
+    """Keep what only training reads and nobody here knows, under a name that no initializer or the like has.
+
+    A class of one's own may have the name of one of Keras's; training must not take it for that.
+    """
+    for key, value in arguments.items():
+        if key.endswith(("_initializer", "_regularizer", "_constraint")) and isinstance(value, Mapping):
+            if not is_custom(value):
+                continue
+            name = f"{value.get('registered_name') or value.get('class_name')} of {value.get('module') or 'the file'}"
+            context.notes.append(f"{label}: {key} is custom code ({name}); outputs do not depend on it, fit refuses it")
+            arguments[key] = {"class_name": name, "config": value.get("config")}
 
 
 def _complete_bidirectional(config: Mapping[str, Any], arguments: dict[str, Any], context: Context) -> None:
@@ -169,7 +187,8 @@ def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Cont
         layer.name = str(item.get("name", layer.name))
         layers.append(layer)
         if item.get("class_name") == "InputLayer":
-            inputs[layer.name] = input_spec(layer.name, item.get("config", {}), context)
+            own = keras1.modernised(item, context) if context.is_first else item
+            inputs[layer.name] = input_spec(layer.name, own.get("config", {}), context)
         nodes = item.get("inbound_nodes", [])
         calls += keras_nodes.calls_of(layer.name, nodes, isinstance(layer, Operation), context)
     order = [ref.layer for ref in keras_nodes.tensor_list(config.get("input_layers"), context)]
@@ -198,13 +217,15 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
     layers: list[Layer] = []
     found: InputSpec | None = None
     first: Mapping[str, Any] = {}
+    embedded = False
     for item in config["layers"]:
         if isinstance(item, Mapping) and item.get("class_name") == "InputLayer":
             own = item.get("config", {})
             found = found or input_spec(str(own.get("name", "input")), own, context)
             continue
         layers.append(make_layer(item, context))
-        first = first or item.get("config", {})
+        if not first:
+            first, embedded = item.get("config", {}), item["class_name"] == "Embedding"
     name = str(config.get("name", "sequential"))
     if not layers and found is None:
         raise ModelFormatError(f"{context.source}: model {name!r} has no layers")
@@ -220,7 +241,6 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
                 "start the model with Input(shape=...), or call model.build(...) before saving"
             )
             return Identity(name=name)
-        embedded = isinstance(first, Mapping) and "input_dim" in first and "output_dim" in first
         declared = {"batch_shape": shape, "dtype": first.get("input_dtype", "int32" if embedded else "float32")}
         found = input_spec(f"{layers[0].name}_input", declared, context)
     _refuse_twins(layers, context)

@@ -8,19 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, UnsupportedModelError
-from rnnrt.formats import read_any
-from rnnrt.formats.keras_arguments import Context
+from rnnrt.formats import read_any, read_parts
+from rnnrt.formats.keras_arguments import Context, is_legacy
 from rnnrt.formats.keras_config import network_of
 from rnnrt.formats.keras_export_config import Serializer
-from rnnrt.formats.keras_import import is_legacy
-from rnnrt.layers import Network
+from rnnrt.formats.keras_import import version_of
+from rnnrt.layers import RNN, Network
 from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    threads: int | None = None,
+    *,
+    architecture: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+) -> Model:
     """Read a network from an .onnx, .keras, .h5 or .rnnrt file.
 
     Parameters
@@ -28,6 +33,10 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     path : path-like
     threads : int, optional
         How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
+    architecture : path-like, str or mapping, optional
+        For an HDF5 file with weights alone, as `save_weights` of Keras 1, 2 and 3 writes them: what `to_json` of the
+        model gave, as a file, as text, or as what json.loads makes of it. Layers are found by their names where file
+        and architecture have the same, and otherwise by their order.
 
     Returns
     -------
@@ -44,7 +53,7 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     """
     file = os.fspath(path)
     try:
-        graph, network, version = read_any(path)
+        graph, network, version = read_any(path) if architecture is None else read_parts(path, architecture)
         try:
             if network is None:
                 return Model.from_graph(graph, threads)
@@ -66,12 +75,17 @@ def load_model(path: str | os.PathLike[str], custom_objects: Any = None, compile
     return load(path)
 
 
-def model_of(spec: Mapping[str, Any], threads: int | None = None) -> Model:
-    """A model of a configuration in Keras's form, with new weights where the shapes of its inputs are known."""
+def model_of(spec: Mapping[str, Any], threads: int | None = None, legacy: bool = False) -> Model:
+    """A model of a configuration in Keras's form, with new weights where the shapes of its inputs are known.
+
+    With `legacy`, or where the configuration says that Keras 1 or 2 wrote it, it keeps their meanings.
+    """
     network = _network(spec)
     if network.inputs:
         network.create()
-    return Model.from_network(network, threads)
+    version = version_of(spec)
+    metadata = {"format": "keras", "keras_version": version} if version and is_legacy(version) else None
+    return Model.from_network(network, threads, legacy or metadata is not None, metadata)
 
 
 def model_from_json(text: str, custom_objects: Any = None) -> Model:
@@ -97,11 +111,17 @@ def clone_model(model: Model) -> Model:
     """An equal model with weights of its own, made anew by the initializers."""
     if model.network is None:
         raise RnnrtError(f"model {model.name!r}: came as a graph without layers, which cannot be made anew")
-    return model_of(model.network.as_spec())
+    clone = model_of(model.network.as_spec(), legacy=model.legacy)
+    assert clone.network is not None
+    for old, new in zip(model.network.walk(), clone.network.walk(), strict=True):
+        if isinstance(old, RNN) and isinstance(new, RNN):
+            new.old_masking = old.old_masking
+    clone.metadata = dict(model.metadata)
+    return clone
 
 
 def _network(spec: Mapping[str, Any]) -> Network:
-    return network_of(spec, Context("configuration", legacy=False, is_file=False))
+    return network_of(spec, Context.of_version("configuration", version_of(spec) or "3", is_file=False))
 
 
 def _written(network: Network) -> Mapping[str, Any]:
