@@ -102,7 +102,7 @@ def modernised(spec: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
     names = _NAMES.get(kind, {})
     made: dict[str, Any] = {}
     for key, value in config.items():
-        name: str = names.get(key, key)
+        name = str(names.get(key, key))
         if name in made or (key in _UNUSED and name == key):
             continue
         made[name] = _object(value) if name.endswith(("_regularizer", "_constraint")) else value
@@ -121,6 +121,11 @@ def _particulars(kind: str, config: Mapping[str, Any], made: dict[str, Any], con
         )
     if kind == "Embedding" and made.pop("dropout", 0):
         context.notes.append(f"{label}: dropout={config['dropout']} drops whole words in training; fit leaves that out")
+    if kind == "Conv1D" and "nb_filter" in config:
+        context.notes.append(
+            f"{label}: Keras 1 does not tell its backend; the kernel is taken as TensorFlow has it, not Theano, "
+            "which turns it round"
+        )
     if kind == "ZeroPadding1D" and isinstance(config.get("padding"), Mapping):
         sides = config["padding"]
         made["padding"] = [sides.get("left_pad", 0), sides.get("right_pad", 0)]
@@ -143,7 +148,7 @@ def _merge(config: Mapping[str, Any], context: Context) -> dict[str, Any]:
             f"use one of {sorted(_MERGES)}"
         )
         mode = "sum"
-    made: dict[str, Any] = {"name": name}
+    made: dict[str, Any] = {"name": name, "trainable": True}
     if mode == "concat":
         made["axis"] = config.get("concat_axis", -1)
     if mode in ("dot", "cos"):

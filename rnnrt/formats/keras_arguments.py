@@ -40,9 +40,12 @@ class Context:
         return self.legacy and self.version.split(".")[0] in ("0", "1")
 
     @property
-    def is_apart(self) -> bool:
-        """Whether this comes from Keras before it became a part of TensorFlow: up to 2.3.1."""
-        return self.is_first or (self.legacy and _numbers(self.version) <= (2, 3, 1) and "tf" not in self.version)
+    def old_masking(self) -> str:
+        """What a recurrent layer does at masked steps in Keras before it became a part of TensorFlow; "" otherwise."""
+        numbers = (1,) if self.is_first else _numbers(self.version)
+        if not self.legacy or "tf" in self.version or numbers > (2, 3, 1):
+            return ""
+        return "hold" if numbers < (2, 3) and self.backend != "theano" else "repeat"
 
     @classmethod
     def of_version(cls, source: str, version: str, backend: str = "", is_file: bool = True) -> Context:
@@ -113,3 +116,19 @@ def is_custom(spec: Mapping[str, Any]) -> bool:
     if isinstance(module, str) and module.split(".")[0] not in _OWN_MODULES:
         return True
     return isinstance(registered, str) and ">" in registered
+
+
+def check_theano(kind: str, arguments: Mapping[str, Any], label: str, context: Context) -> None:
+    """Refuse padding that Theano puts elsewhere: half a window at both ends, where TensorFlow fills up the rest."""
+    if context.backend != "theano" or arguments.get("padding") != "same" or not kind.endswith("1D"):
+        return
+    size, step, apart = (
+        v[0] if isinstance(v := arguments.get(key, 1), list) else v
+        for key in ("kernel_size", "strides", "dilation_rate")
+    )
+    if kind.startswith("Conv") and step == 1 and (size - 1) * apart % 2 == 0:
+        return
+    context.reasons.append(
+        f"{label}: padding='same' of the Theano backend lies elsewhere than that of others for this window and stride; "
+        "use an odd window and stride 1, or padding='valid' behind ZeroPadding1D"
+    )

@@ -8,9 +8,10 @@ from typing import Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.formats import keras1, keras_nodes
-from rnnrt.formats.keras_arguments import Context, float_dtype, input_spec, is_custom
+from rnnrt.formats.keras_arguments import Context, check_theano, float_dtype, input_spec, is_custom
 from rnnrt.formats.keras_tf_functions import function_of
 from rnnrt.layers import LAYERS, RNN, Chain, Identity, InputLayer, InputSpec, Layer, Network
+from rnnrt.layers.keras1 import KERAS_1_LAYERS
 from rnnrt.layers.operations import OPERATIONS, Operation
 
 MAX_DEPTH = 32
@@ -74,7 +75,7 @@ def make_layer(spec: Any, context: Context) -> Layer:
             return _make_operation(kind, config, spec, context)
         if kind in ("TFOpLambda", "SlicingOpLambda") and (found := function_of(config)):
             return Operation(found, {}, name=str(config.get("name")))
-        if kind not in LAYERS:
+        if kind not in _classes(context):
             hint = _HINTS.get(kind, "replace it by layers that rnnrt knows, or export the model to ONNX")
             context.reasons.append(f"{label}: rnnrt has no such layer; {hint}")
             return Identity(name=str(config.get("name") or spec.get("name")))
@@ -88,6 +89,10 @@ def make_layer(spec: Any, context: Context) -> Layer:
         ) from error
     finally:
         context.depth -= 1
+
+
+def _classes(context: Context) -> Mapping[str, type[Layer]]:
+    return {**LAYERS, **KERAS_1_LAYERS} if context.is_first else LAYERS
 
 
 def _construct(kind: str, config: Mapping[str, Any], label: str, context: Context) -> Layer:
@@ -106,14 +111,16 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
         _complete_bidirectional(config, arguments, context)
     if kind in ("GRU", "GRUCell") and context.legacy:
         arguments.setdefault("reset_after", False)
-    taken = LAYERS[kind].parameters()
+    cls = _classes(context)[kind]
+    taken = cls.parameters()
     arguments = {k: v for k, v in arguments.items() if k in taken or v not in (None, False)}
     _note_custom(arguments, label, context)
+    check_theano(kind, arguments, label, context)
     try:
-        made = LAYERS[kind](**arguments)
+        made = cls(**arguments)
         for part in made.walk():
-            if isinstance(part, RNN) and context.is_apart:
-                part.old_masking = True
+            if isinstance(part, RNN):
+                part.old_masking = context.old_masking
         return made
     except UnsupportedModelError as error:
         context.reasons.extend(error.reasons)

@@ -224,7 +224,8 @@ def read_weights(path: str | os.PathLike[str], spec: Any, label: str) -> tuple[N
     reader = H5Reader(file, file.name)
     try:
         version = version_of(spec) or _told(reader, "keras_version") or "1"
-        network = network_of(spec, Context.of_version(label, version, _told(reader, "backend")))
+        backend = _told(reader, "backend") or (str(spec.get("backend", "")) if isinstance(spec, Mapping) else "")
+        network = network_of(spec, Context.of_version(label, version, backend))
         fill(network, reader)
         return network, version
     finally:

@@ -54,9 +54,9 @@ class RNN(Layer):
 
     Attributes
     ----------
-    old_masking : bool
-        In files of Keras 1 and 2: masked steps as up to Keras 2.3.1. They give the state that is held, so the initial
-        one at first, and never zeros.
+    old_masking : {"", "repeat", "hold"}
+        In files of Keras before it became a part of TensorFlow: masked steps never give zeros instead of the output
+        before ("repeat"), and at first, up to version 2.2, not even there, but the initial state ("hold").
     """
 
     arguments = (
@@ -92,7 +92,7 @@ class RNN(Layer):
         self.unroll = bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
         self.time_major = bool(time_major)
-        self.old_masking = False
+        self.old_masking = ""
         if not isinstance(cell, (Cell, StackedRNNCells)):
             raise self.unsupported(f"cell is a {type(cell).__name__}", "use LSTMCell, GRUCell or SimpleRNNCell")
 
@@ -138,9 +138,9 @@ class RNN(Layer):
         remaining = list(states)
         top = len(self.cells) - 1
         zero = self.zeroes_masked(b) and mask is not None
-        if mask is not None and top and b.legacy and self.old_masking:
+        if mask is not None and top and b.legacy and self.old_masking == "hold":
             raise self.unsupported(
-                "gives the lowest cell's state at masked steps, as Keras up to 2.3.1 does", "save it with a newer Keras"
+                "gives the lowest cell's state at masked steps, as Keras up to 2.2 does", "save it with a newer Keras"
             )
         direction = "reverse" if self.go_backwards else "forward"
         for k, cell in enumerate(self.cells):
@@ -150,7 +150,7 @@ class RNN(Layer):
             x = b.squeeze(x, 2)
             last = [b.squeeze(s, 1) for s in last]
             finals += last
-        if mask is not None and states and b.legacy and self.old_masking and not self.unroll:
+        if mask is not None and states and b.legacy and self.old_masking == "hold" and not self.unroll:
             x = self._held(b, x, states[0], mask)
         b.states += [State(self, n, *pair) for n, pair in enumerate(zip(carried, finals, strict=False))]
         # Behind a mask the last output differs from the state h: zeros until the first step that counts.
@@ -160,7 +160,7 @@ class RNN(Layer):
 
     def zeroes_masked(self, b: GraphBuilder) -> bool:
         """Whether masked steps give zeros."""
-        return self.zero_output_for_mask and not (b.legacy and self.old_masking)
+        return self.zero_output_for_mask and not (b.legacy and bool(self.old_masking))
 
     def _held(self, b: GraphBuilder, y: Tensor, state: Tensor, mask: Tensor) -> Tensor:
         """Outputs (B, T, H) with the initial state in the place of the zeros before the first step that counts."""

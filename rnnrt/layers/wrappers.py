@@ -79,7 +79,7 @@ class Bidirectional(Layer):
         forward, backward = self.forward_layer, self.backward_layer
         x, states, mask = split_call(self, b, inputs, initial_state, mask)
         half = len(states) // 2
-        held = forward.old_masking and mask is not None and states
+        held = forward.old_masking == "hold" and mask is not None and states
         if self._is_one_operator() and not b.variables and not (b.carry and forward.stateful) and not held:
             merged, finals = self._fused(b, x, states, mask)
         else:

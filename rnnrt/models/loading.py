@@ -121,7 +121,8 @@ def clone_model(model: Model) -> Model:
 
 
 def _network(spec: Mapping[str, Any]) -> Network:
-    return network_of(spec, Context.of_version("configuration", version_of(spec) or "3", is_file=False))
+    backend = str(spec.get("backend", "")) if isinstance(spec, Mapping) else ""
+    return network_of(spec, Context.of_version("configuration", version_of(spec) or "3", backend, is_file=False))
 
 
 def _written(network: Network) -> Mapping[str, Any]:
