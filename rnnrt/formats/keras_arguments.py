@@ -115,7 +115,9 @@ def is_custom(spec: Mapping[str, Any]) -> bool:
     module, registered = spec.get("module"), spec.get("registered_name")
     if isinstance(module, str) and module.split(".")[0] not in _OWN_MODULES:
         return True
-    return isinstance(registered, str) and ">" in registered
+    # Keras writes no module for a class that was defined within a function or a script.
+    nowhere = "module" in spec and module is None
+    return isinstance(registered, str) and (">" in registered or nowhere)
 
 
 def check_theano(kind: str, arguments: Mapping[str, Any], label: str, context: Context) -> None:

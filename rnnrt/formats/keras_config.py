@@ -114,7 +114,7 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
     cls = _classes(context)[kind]
     taken = cls.parameters()
     arguments = {k: v for k, v in arguments.items() if k in taken or v not in (None, False)}
-    _note_custom(arguments, label, context)
+    _settle_training(arguments, label, context)
     check_theano(kind, arguments, label, context)
     try:
         made = cls(**arguments)
@@ -133,13 +133,17 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
     return Identity(name=str(config.get("name")))
 
 
-def _note_custom(arguments: dict[str, Any], label: str, context: Context) -> None:
-    """Keep what only training reads and nobody here knows, under a name that no initializer or the like has.
+def _settle_training(arguments: dict[str, Any], label: str, context: Context) -> None:
+    """Initializers, regularizers and constraints: keep what nobody here knows under a name that none of these has.
 
     A class of one's own may have the name of one of Keras's; training must not take it for that.
     """
     for key, value in arguments.items():
         if key.endswith(("_initializer", "_regularizer", "_constraint")) and isinstance(value, Mapping):
+            inner = value.get("config")
+            if context.legacy and key.endswith("_initializer") and isinstance(inner, Mapping) and "dtype" in inner:
+                # TensorFlow 1 wrote it there.
+                arguments[key] = {**value, "config": {k: v for k, v in inner.items() if k != "dtype"}}
             if not is_custom(value):
                 continue
             name = f"{value.get('registered_name') or value.get('class_name')} of {value.get('module') or 'the file'}"

@@ -219,12 +219,12 @@ def test_gates_of_keras_1_lie_apart(tmp_path: Path, x: np.ndarray, rng: np.rando
         "LSTM", "lstm_1", output_dim=UNITS, inner_activation="hard_sigmoid", batch_input_shape=[None, 5, FEATURES]
     )
     arrays = lstm_arrays(rng)
-    gates = dict(zip("ifco", zip(*(np.split(a, 4, axis=-1) for a in arrays), strict=True), strict=True))
-    apart = {f"lstm_1_{w}_{gate}": a for gate in "icfo" for w, a in zip("WUb", gates[gate], strict=True)}
+    blocks = [dict(zip("ifco", np.split(a, 4, axis=-1), strict=True)) for a in arrays]
+    apart = [(f"lstm_1_{w}_{gate}", block[gate]) for gate in "icfo" for w, block in zip("WUb", blocks, strict=True)]
     config = {"class_name": "Sequential", "config": [old]}
     path = write_h5(tmp_path / "k1.h5", config, {"lstm_1": apart}, "1.2.2")
     assert_close(run(path, x), lstm(x, arrays, hard_sigmoid(0.2)))
-    few = write_h5(tmp_path / "few.h5", config, {"lstm_1": dict(list(apart.items())[:-1])}, "1.2.2")
+    few = write_h5(tmp_path / "few.h5", config, {"lstm_1": apart[:-1]}, "1.2.2")
     with pytest.raises(rnnrt.ModelFormatError, match="has 11 arrays"):
         read_keras(few)
 

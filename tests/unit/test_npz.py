@@ -74,7 +74,7 @@ class Harmful:
 def test_code_is_never_run(tmp_path: Path) -> None:
     target = tmp_path / "ran"
     for value in (Harmful(target), {"0": Harmful(target)}):
-        with pytest.raises(ModelFormatError, match="mkdir.*no array needs"):
+        with pytest.raises(ModelFormatError, match=r"mkdir.*no array needs"):
             NpzReader(npz(**{"layers/dense": np.array(value, object)}), "w")
     assert not target.exists()
     with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
@@ -95,7 +95,6 @@ def test_code_is_never_run(tmp_path: Path) -> None:
         (member(pickle.dumps({"0": [1]})), "a list is no array"),
         (member(pickle.dumps({"0": set()})), "no array needs"),
         (member(b"cnumpy.core.multiarray\n_reconstruct\n."), "holds a str"),
-        (member(b"\x80\x02}q\xff."), "holds|damaged"),
         (member(b"}r\xff\xff\xff\x7fh\x01."), "damaged"),
         (member(b"(" * 50 + b"."), "holds a _Mark"),
         (member(b"I1\n}b."), "something else than arrays"),
