@@ -87,50 +87,22 @@ class Writer:
 
 
 def models_of_keras_1(keras, writer):
-    from keras.layers import (
-        GRU,
-        LSTM,
-        Activation,
-        AtrousConvolution1D,
-        AveragePooling1D,
-        BatchNormalization,
-        Bidirectional,
-        Convolution1D,
-        Dense,
-        Dropout,
-        Embedding,
-        Flatten,
-        GaussianDropout,
-        GaussianNoise,
-        GlobalMaxPooling1D,
-        Highway,
-        Input,
-        Masking,
-        MaxoutDense,
-        MaxPooling1D,
-        Merge,
-        RepeatVector,
-        SimpleRNN,
-        SpatialDropout1D,
-        TimeDistributed,
-        TimeDistributedDense,
-        UpSampling1D,
-        ZeroPadding1D,
-        merge,
-    )
-    from keras.layers.advanced_activations import ELU, LeakyReLU, PReLU, ThresholdedReLU
     from keras.models import Model, Sequential
     from keras.regularizers import EigenvalueRegularizer, l2
+
+    L = keras.layers
 
     def tokens():
         return Sequential(
             [
-                Embedding(WORDS, 3, input_length=STEPS, mask_zero=True, dropout=0.1),
-                GRU(4, return_sequences=True, consume_less="cpu", dropout_W=0.1, dropout_U=0.2, W_regularizer=l2(0.01)),
-                LSTM(3, consume_less="gpu", return_sequences=True, inner_activation="sigmoid"),
-                LSTM(3, consume_less="mem", forget_bias_init="zero", U_regularizer=EigenvalueRegularizer(0.1)),
-                Dropout(0.3),
-                Dense(2, activation="softmax", bias=False),
+                L.Embedding(WORDS, 3, input_length=STEPS, mask_zero=True, dropout=0.1),
+                L.GRU(
+                    4, return_sequences=True, consume_less="cpu", dropout_W=0.1, dropout_U=0.2, W_regularizer=l2(0.01)
+                ),
+                L.LSTM(3, consume_less="gpu", return_sequences=True, inner_activation="sigmoid"),
+                L.LSTM(3, consume_less="mem", forget_bias_init="zero", U_regularizer=EigenvalueRegularizer(0.1)),
+                L.Dropout(0.3),
+                L.Dense(2, activation="softmax", bias=False),
             ]
         )
 
@@ -139,54 +111,54 @@ def models_of_keras_1(keras, writer):
     writer.save("tokens", model, ".h5")
     writer.save("tokens", tokens(), ".weights")
     writer.save("convolutions", Sequential([
-        Convolution1D(4, 3, border_mode="same", activation="relu", input_shape=(STEPS * 4, FEATURES)),
-        AtrousConvolution1D(3, 2, atrous_rate=2, bias=False),
-        MaxPooling1D(pool_length=3, stride=2, border_mode="valid"),
-        BatchNormalization(mode=0, epsilon=0.01),
-        ZeroPadding1D(2),
-        Convolution1D(3, 3, subsample_length=2),
-        LeakyReLU(0.2),
-        UpSampling1D(2),
-        AveragePooling1D(2),
-        PReLU(),
-        ELU(0.7),
-        SpatialDropout1D(0.2),
-        GaussianNoise(0.1),
-        GaussianDropout(0.1),
-        TimeDistributed(Dense(3)),
-        ThresholdedReLU(0.1),
-        Flatten(),
-        RepeatVector(2),
-        GlobalMaxPooling1D(),
+        L.Convolution1D(4, 3, border_mode="same", activation="relu", input_shape=(STEPS * 4, FEATURES)),
+        L.AtrousConvolution1D(3, 2, atrous_rate=2, bias=False),
+        L.MaxPooling1D(pool_length=3, stride=2, border_mode="valid"),
+        L.BatchNormalization(mode=0, epsilon=0.01),
+        L.ZeroPadding1D(2),
+        L.Convolution1D(3, 3, subsample_length=2),
+        L.LeakyReLU(0.2),
+        L.UpSampling1D(2),
+        L.AveragePooling1D(2),
+        L.PReLU(),
+        L.ELU(0.7),
+        L.SpatialDropout1D(0.2),
+        L.GaussianNoise(0.1),
+        L.GaussianDropout(0.1),
+        L.TimeDistributed(L.Dense(3)),
+        L.ThresholdedReLU(0.1),
+        L.Flatten(),
+        L.RepeatVector(2),
+        L.GlobalMaxPooling1D(),
     ]), ".h5")  # fmt: skip
     writer.save("masked", Sequential([
-        Masking(0.0, input_shape=(STEPS, FEATURES)),
-        Bidirectional(GRU(3, return_sequences=True, unroll=True), merge_mode="ave"),
-        Bidirectional(LSTM(2, return_sequences=True)),
-        SimpleRNN(3, go_backwards=True, activation="relu", return_sequences=True),
-        Activation("hard_sigmoid"),
+        L.Masking(0.0, input_shape=(STEPS, FEATURES)),
+        L.Bidirectional(L.GRU(3, return_sequences=True, unroll=True), merge_mode="ave"),
+        L.Bidirectional(L.LSTM(2, return_sequences=True)),
+        L.SimpleRNN(3, go_backwards=True, activation="relu", return_sequences=True),
+        L.Activation("hard_sigmoid"),
     ]), ".h5")  # fmt: skip
-    a, b = Input((STEPS, FEATURES), name="a"), Input((STEPS, FEATURES), name="b")
-    shared = LSTM(3, return_sequences=True)
+    a, b = L.Input((STEPS, FEATURES), name="a"), L.Input((STEPS, FEATURES), name="b")
+    shared = L.LSTM(3, return_sequences=True)
     left, right = shared(a), shared(b)
-    inner_in = Input((STEPS, 3), name="inner_in")
-    inner = Model(inner_in, BatchNormalization()(GRU(3, return_sequences=True)(inner_in)), name="inner")
+    inner_in = L.Input((STEPS, 3), name="inner_in")
+    inner = Model(inner_in, L.BatchNormalization()(L.GRU(3, return_sequences=True)(inner_in)), name="inner")
     left = inner(left)
-    joined = [merge([left, right], mode=mode) for mode in ("sum", "mul", "ave", "max", "concat")]
-    joined.append(merge([left, right], mode="concat", concat_axis=1))
-    joined.append(merge([left, right], mode="dot", dot_axes=[2, 2]))
-    flat = [Flatten()(left), Flatten()(right)]
-    joined.append(merge(flat, mode="dot", dot_axes=1))
-    joined.append(merge(flat, mode="cos", dot_axes=1))
+    joined = [L.merge([left, right], mode=mode) for mode in ("sum", "mul", "ave", "max", "concat")]
+    joined.append(L.merge([left, right], mode="concat", concat_axis=1))
+    joined.append(L.merge([left, right], mode="dot", dot_axes=[2, 2]))
+    flat = [L.Flatten()(left), L.Flatten()(right)]
+    joined.append(L.merge(flat, mode="dot", dot_axes=1))
+    joined.append(L.merge(flat, mode="cos", dot_axes=1))
     writer.save("merges", Model([b, a], joined), ".h5")
-    one = Sequential([Dense(3, input_dim=4), Activation("tanh")])
-    two = Sequential([LSTM(3, input_shape=(None, FEATURES))])
-    writer.save("merge_first", Sequential([Merge([one, two], mode="concat"), Dense(2)]), ".h5")
+    one = Sequential([L.Dense(3, input_dim=4), L.Activation("tanh")])
+    two = Sequential([L.LSTM(3, input_shape=(None, FEATURES))])
+    writer.save("merge_first", Sequential([L.Merge([one, two], mode="concat"), L.Dense(2)]), ".h5")
     writer.save("old_layers", Sequential([
-        TimeDistributedDense(4, input_shape=(STEPS, FEATURES)),
-        SimpleRNN(4),
-        Highway(activation="tanh"),
-        MaxoutDense(3, nb_feature=2),
+        L.TimeDistributedDense(4, input_shape=(STEPS, FEATURES)),
+        L.SimpleRNN(4),
+        L.Highway(activation="tanh"),
+        L.MaxoutDense(3, nb_feature=2),
     ]), ".h5")  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from rnnrt.ir import Graph
 if TYPE_CHECKING:
     from rnnrt.layers import Network
 
-__all__ = ["kind_of", "read_any", "read_model", "read_parts"]
+__all__ = ["is_hdf5", "kind_of", "read_any", "read_model", "read_parts"]
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -117,7 +117,7 @@ def read_parts(
 
     spec, label = _architecture(architecture)
     file = Path(path)
-    if kind_of(file) != "keras" or not _starts_with(file, _HDF5):
+    if kind_of(file) != "keras" or not is_hdf5(file):
         raise ModelFormatError(
             f"{file}: is no HDF5 file; architecture={label} goes with weights as save_weights of Keras writes them"
         )
@@ -156,6 +156,9 @@ def _architecture(given: Any) -> tuple[Any, str]:
         raise ModelFormatError(f"architecture {file}: cannot be read: {error.strerror}") from None
 
 
-def _starts_with(file: Path, head: bytes) -> bool:
+def is_hdf5(file: Path) -> bool:
+    """Whether a regular file is there and begins as HDF5 does."""
+    if not file.is_file():
+        return False
     with file.open("rb") as stream:
-        return stream.read(len(head)) == head
+        return stream.read(len(_HDF5)) == _HDF5

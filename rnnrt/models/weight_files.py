@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnrt.errors import ModelFormatError
+from rnnrt.formats import is_hdf5
 from rnnrt.formats.files import replacing
 from rnnrt.formats.hdf5 import H5Reader
 from rnnrt.formats.keras_import import fill, has_names
@@ -135,8 +136,8 @@ def _kind(model: Any, file: Path, reading: bool = False) -> str:
         raise ModelFormatError(f"model {model.name!r}: has no weights yet; call it, or build(input_shape)")
     if file.name.endswith(".safetensors"):
         return "safetensors"
-    ends = (".h5", ".hdf5") if reading else (".weights.h5",)
-    if file.name.endswith(ends) and model.network is not None:
+    named = file.name.endswith((".h5", ".hdf5") if reading else ".weights.h5")
+    if model.network is not None and (named or (reading and is_hdf5(file))):
         return "h5"
     allowed = ".safetensors" if model.network is None else ".weights.h5 or .safetensors"
     raise ModelFormatError(f"{file}: weights of this model are kept in {allowed}; give a path that ends so")
