@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnnrt.errors import ModelFormatError, RnnrtError
-from rnnrt.formats.files import LFS_POINTER, is_regular
+from rnnrt.formats.files import LFS_POINTER, PICKLE_ADVICE, is_regular
 from rnnrt.ir import Graph
 
 if TYPE_CHECKING:
     from rnnrt.layers import Network
 
-__all__ = ["is_hdf5", "kind_of", "read_any", "read_model", "read_parts"]
+__all__ = ["foreseen", "is_hdf5", "kind_of", "read_any", "read_model"]
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -22,7 +23,9 @@ _SAFETENSORS_HEADER_LIMIT = 100_000_000
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
-    """What a file holds, told by its content: "keras", "container" or "onnx".
+    """What a file holds, told by its content: "keras", "container", "json" or "onnx".
+
+    A container is a safetensors file, which may hold no graph; JSON may be no network.
 
     Raises
     ------
@@ -51,17 +54,39 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     if head[8:9] == b"{" and size < _SAFETENSORS_HEADER_LIMIT:
         return "container"
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        raise ModelFormatError(
-            f"{file}: is a pickle; pickles can run code and are never loaded. Export to ONNX instead"
-        )
-    text = head.lstrip().lower()
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"[")):
+        raise ModelFormatError(f"{file}: is a pickle; {PICKLE_ADVICE}")
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(b"{"):
+        return "json"
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"[")):
         raise ModelFormatError(f"{file}: is text ({head[:16]!r}...), not a model; was a web page saved instead of it?")
     return "onnx"
 
 
+@contextmanager
+def foreseen(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What a reader foresees has its own message; damage can take forms that nobody foresaw.
+
+    Raises
+    ------
+    ModelFormatError
+        In the place of any other error.
+    """
+    try:
+        yield
+    except RnnrtError:
+        raise
+    except RecursionError:
+        raise ModelFormatError(f"{os.fspath(path)}: nested too deeply") from None
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelFormatError(
+            f"{os.fspath(path)}: is damaged or not as its format has it ({type(error).__name__}: {str(error)[:200]}); "
+            "export or download it again"
+        ) from error
+
+
 def read_model(path: str | os.PathLike[str]) -> Graph:
-    """The graph in an .onnx, .keras, .h5 or .rnnrt file; the content decides, not the name.
+    """The graph in an .onnx, .keras, .h5, .rnnrt or .json file; the content decides, not the name.
 
     Raises
     ------
@@ -74,9 +99,9 @@ def read_model(path: str | os.PathLike[str]) -> Graph:
 
 
 def read_any(path: str | os.PathLike[str]) -> tuple[Graph, Network | None, str]:
-    """As `read_model`, and for a Keras file its network with the version of Keras that wrote it."""
+    """As `read_model`, and for files of layers their network with the version of Keras that the layers follow."""
     kind = kind_of(path)
-    try:
+    with foreseen(path):
         if kind == "keras":
             from rnnrt.formats.keras_import import read_network, to_graph
 
@@ -86,74 +111,13 @@ def read_any(path: str | os.PathLike[str]) -> tuple[Graph, Network | None, str]:
             from rnnrt.formats.container import read_container
 
             return read_container(path), None, ""
+        if kind == "json":
+            from rnnrt.formats.json_import import read_json
+
+            return read_json(path)
         from rnnrt.formats.onnx_import import read_onnx
 
         return read_onnx(path), None, ""
-    except RnnrtError:
-        raise
-    except RecursionError:
-        raise ModelFormatError(f"{os.fspath(path)}: nested too deeply") from None
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        # What a reader foresees has its own message; damage can take forms that nobody foresaw.
-        raise ModelFormatError(
-            f"{os.fspath(path)}: is damaged or not as its format has it ({type(error).__name__}: {str(error)[:200]}); "
-            "export or download it again"
-        ) from error
-
-
-def read_parts(
-    path: str | os.PathLike[str], architecture: str | os.PathLike[str] | Mapping[str, Any]
-) -> tuple[Graph, Network | None, str]:
-    """As `read_any`, for an HDF5 file with weights alone and the architecture that they belong to.
-
-    Raises
-    ------
-    ModelFormatError
-        One of the two is missing, damaged or of another kind, or they do not fit together.
-    UnsupportedModelError
-        The architecture has what rnnrt cannot run exactly; every reason is listed.
-    """
-    from rnnrt.formats.keras_import import read_weights, to_graph
-
-    spec, label = _architecture(architecture)
-    file = Path(path)
-    if kind_of(file) != "keras" or not is_hdf5(file):
-        raise ModelFormatError(
-            f"{file}: is no HDF5 file; architecture={label} goes with weights as save_weights of Keras writes them"
-        )
-    try:
-        network, version = read_weights(file, spec, label)
-        return to_graph(network, version, file.name), network, version
-    except RnnrtError:
-        raise
-    except RecursionError:
-        raise ModelFormatError(f"{label}: nested too deeply") from None
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        raise ModelFormatError(
-            f"{label}: is no architecture as Keras writes one ({type(error).__name__}: {str(error)[:200]})"
-        ) from error
-
-
-def _architecture(given: Any) -> tuple[Any, str]:
-    """The configuration, and how messages name it."""
-    from rnnrt.formats.keras_import import read_json
-
-    if isinstance(given, Mapping):
-        return given, "architecture"
-    if isinstance(given, str) and given.lstrip()[:1] == "{":
-        return read_json(given, "architecture", "the text"), "architecture"
-    if not isinstance(given, (str, os.PathLike)):
-        raise ModelFormatError(
-            f"architecture is a {type(given).__name__}; give what to_json() gave, as a path, a text or a dictionary; "
-            "for a model made here, call its load_weights"
-        )
-    file = Path(given)
-    try:
-        if not is_regular(file):
-            raise ModelFormatError(f"architecture {file}: is no file")
-        return read_json(file.read_bytes(), str(file), "the architecture"), file.name
-    except OSError as error:
-        raise ModelFormatError(f"architecture {file}: cannot be read: {error.strerror}") from None
 
 
 def is_hdf5(file: Path) -> bool:
