@@ -15,7 +15,7 @@ from rnnrt.ir import Graph
 if TYPE_CHECKING:
     from rnnrt.layers import Network
 
-__all__ = ["foreseen", "kind_of", "read_any", "read_model"]
+__all__ = ["foreseen", "is_hdf5", "kind_of", "read_any", "read_model"]
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -118,3 +118,11 @@ def read_any(path: str | os.PathLike[str]) -> tuple[Graph, Network | None, str]:
         from rnnrt.formats.onnx_import import read_onnx
 
         return read_onnx(path), None, ""
+
+
+def is_hdf5(file: Path) -> bool:
+    """Whether a regular file is there and begins as HDF5 does."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(_HDF5)) == _HDF5

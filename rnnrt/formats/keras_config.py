@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
-from rnnrt.formats import keras_custom, keras_nodes, keras_refused
-from rnnrt.formats.keras_arguments import Context, float_dtype, input_spec, is_custom
+from rnnrt.formats import keras1, keras_custom, keras_nodes, keras_refused
+from rnnrt.formats.keras_arguments import Context, check_theano, float_dtype, input_spec, is_custom
 from rnnrt.formats.keras_tf_functions import function_of
-from rnnrt.layers import LAYERS, Chain, Identity, InputLayer, InputSpec, Layer, Network, activations
+from rnnrt.layers import LAYERS, RNN, Chain, Identity, InputLayer, InputSpec, Layer, Network, activations
 from rnnrt.layers.custom import Custom
+from rnnrt.layers.keras1 import KERAS_1_LAYERS
 from rnnrt.layers.operations import OPERATIONS, Operation
 from rnnrt.registry import custom_object
 
@@ -41,6 +42,7 @@ def network_of(spec: Mapping[str, Any], context: Context) -> Network:
         raise UnsupportedModelError(context.source, context.reasons)
     if not isinstance(network, Network):
         raise ModelFormatError(f"{context.source}: describes a {type(network).__name__}, not a model")
+    network.notes = tuple(context.notes)
     return network
 
 
@@ -48,6 +50,8 @@ def make_layer(spec: Any, context: Context) -> Layer:
     """A layer or a nested model; a refused one gives a stand-in and its reason goes to the context."""
     if not isinstance(spec, Mapping) or not isinstance(spec.get("class_name"), str):
         raise ModelFormatError(f"{context.source}: a layer of its configuration has no class_name: {str(spec)[:80]!r}")
+    if context.is_first:
+        spec = keras1.modernised(spec, context)
     kind, config = spec["class_name"], spec.get("config", {})
     if context.depth > MAX_DEPTH:
         raise ModelFormatError(f"{context.source}: its configuration nests deeper than {MAX_DEPTH} levels")
@@ -58,7 +62,7 @@ def make_layer(spec: Any, context: Context) -> Layer:
         if not isinstance(config, Mapping):
             raise ModelFormatError(f"{context.source}: layer of class {kind} has no configuration")
         label = f"layer {config.get('name') or spec.get('name')!r} ({kind})"
-        custom = kind not in LAYERS and kind != "InputLayer" and not _is_operation(spec)
+        custom = kind not in _classes(context) and kind != "InputLayer" and not _is_operation(spec)
         if (is_custom(spec) or custom) and (given := keras_custom.given_for(spec)) is not None:
             return keras_custom.layer_of(given, kind, _revived(config, label, context), label, context)
         if is_custom(spec):
@@ -71,7 +75,7 @@ def make_layer(spec: Any, context: Context) -> Layer:
             return _make_operation(kind, config, spec, context)
         if kind in ("TFOpLambda", "SlicingOpLambda") and (found := function_of(config)):
             return Operation(found, {}, name=str(config.get("name")))
-        if kind not in LAYERS:
+        if kind not in _classes(context):
             context.reasons.append(f"{label}: {keras_refused.why_not(kind, _ELSE)}")
             return Identity(name=str(config.get("name") or spec.get("name")))
         return _construct(kind, config, label, context)
@@ -97,6 +101,10 @@ def _revived(config: Mapping[str, Any], label: str, context: Context) -> dict[st
     return options
 
 
+def _classes(context: Context) -> Mapping[str, type[Layer]]:
+    return {**LAYERS, **KERAS_1_LAYERS} if context.is_first else LAYERS
+
+
 def _construct(kind: str, config: Mapping[str, Any], label: str, context: Context) -> Layer:
     arguments: dict[str, Any] = {k: v for k, v in config.items() if k not in _DROPPED}
     if "dtype" in arguments:
@@ -113,14 +121,17 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
         _complete_bidirectional(config, arguments, context)
     if kind in ("GRU", "GRUCell") and context.legacy:
         arguments.setdefault("reset_after", False)
-    if "output_dim" in config and "units" not in config and kind != "Embedding":
-        do = "load the model in Keras 2.3 or older and save it again"
-        context.reasons.append(f"{label}: is in the form of Keras 1; {do}")
-        return Identity(name=str(config.get("name")))
-    taken = LAYERS[kind].parameters()
+    cls = _classes(context)[kind]
+    taken = cls.parameters()
     arguments = {k: v for k, v in arguments.items() if k in taken or v not in (None, False)}
+    _settle_training(arguments, label, context)
+    check_theano(kind, arguments, label, context)
     try:
-        return LAYERS[kind](**arguments)
+        made = cls(**arguments)
+        for part in made.walk():
+            if isinstance(part, RNN):
+                part.old_masking = context.old_masking
+        return made
     except UnsupportedModelError as error:
         context.reasons.extend(error.reasons)
     except RnnrtError:
@@ -130,6 +141,24 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
         if not context.reasons:
             raise ModelFormatError(f"{context.source}: {label}: its configuration does not fit: {error}") from error
     return Identity(name=str(config.get("name")))
+
+
+def _settle_training(arguments: dict[str, Any], label: str, context: Context) -> None:
+    """Initializers, regularizers and constraints: keep what nobody here knows under a name that none of these has.
+
+    A class of one's own may have the name of one of Keras's; training must not take it for that.
+    """
+    for key, value in arguments.items():
+        if key.endswith(("_initializer", "_regularizer", "_constraint")) and isinstance(value, Mapping):
+            inner = value.get("config")
+            if context.legacy and key.endswith("_initializer") and isinstance(inner, Mapping) and "dtype" in inner:
+                # TensorFlow 1 wrote it there.
+                arguments[key] = {**value, "config": {k: v for k, v in inner.items() if k != "dtype"}}
+            if not is_custom(value):
+                continue
+            name = f"{value.get('registered_name') or value.get('class_name')} of {value.get('module') or 'the file'}"
+            context.notes.append(f"{label}: {key} is custom code ({name}); outputs do not depend on it, fit refuses it")
+            arguments[key] = {"class_name": name, "config": value.get("config")}
 
 
 def _complete_bidirectional(config: Mapping[str, Any], arguments: dict[str, Any], context: Context) -> None:
@@ -179,7 +208,8 @@ def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Cont
         layer.name = str(item.get("name", layer.name))
         layers.append(layer)
         if item.get("class_name") == "InputLayer":
-            inputs[layer.name] = input_spec(layer.name, item.get("config", {}), context)
+            own = keras1.modernised(item, context) if context.is_first else item
+            inputs[layer.name] = input_spec(layer.name, own.get("config", {}), context)
         nodes = item.get("inbound_nodes", [])
         refused = isinstance(layer, Identity) and item["class_name"] != "Identity"
         taken = None if isinstance(layer, Operation) or refused else layer.call_arguments
@@ -210,13 +240,15 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
     layers: list[Layer] = []
     found: InputSpec | None = None
     first: Mapping[str, Any] = {}
+    embedded = False
     for item in config["layers"]:
         if isinstance(item, Mapping) and item.get("class_name") == "InputLayer":
             own = item.get("config", {})
             found = found or input_spec(str(own.get("name", "input")), own, context)
             continue
         layers.append(make_layer(item, context))
-        first = first or item.get("config", {})
+        if not first:
+            first, embedded = item.get("config", {}), item["class_name"] == "Embedding"
     name = str(config.get("name", "sequential"))
     if not layers and found is None:
         raise ModelFormatError(f"{context.source}: model {name!r} has no layers")
@@ -232,7 +264,6 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
                 "start the model with Input(shape=...), or call model.build(...) before saving"
             )
             return Identity(name=name)
-        embedded = isinstance(first, Mapping) and "input_dim" in first and "output_dim" in first
         declared = {"batch_shape": shape, "dtype": first.get("input_dtype", "int32" if embedded else "float32")}
         found = input_spec(f"{layers[0].name}_input", declared, context)
     _refuse_twins(layers, context)

@@ -96,6 +96,10 @@ class Serializer:
                 f"{layer.label()}: is stateful, for which Keras needs a fixed batch size; "
                 "give batch_size, the number of sequences at a time"
             )
+        if given.get("time_major"):
+            self.reasons.append(
+                f"{layer.label()}: has the time first, which Keras 3 cannot say; save the network as .rnnrt or .onnx"
+            )
         left_out = _NOT_TAKEN.get(kind, set())
         return {k: self.value(layer, k, v, shape) for k, v in given.items() if k not in left_out}
 
