@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 SIZE, UNITS, STEPS, TOKENS = 4, 5, 6, 9
-KINDS = {
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "lstm": ("LSTM", {}),
     "gru": ("GRU", {"reset_after": True}),
     "gru_reset_before": ("GRU", {"reset_after": False}),
     "simple_rnn": ("SimpleRNN", {}),
-}  # type: dict[str, tuple[str, dict[str, Any]]]
+}
 
 
 def layer(k: Any, kind: str, units: int = UNITS, **options: Any) -> Any:
@@ -110,62 +110,141 @@ def _cases() -> dict[str, tuple[str, Callable[[Any], Any]]]:
         add(f"{kind}_last", f"{kind}, last step, T=6", lambda k, c=kind: chain(k, layer(k, c), steps=STEPS))
         add(f"{kind}_last_free", f"{kind}, last step, free T", lambda k, c=kind: chain(k, layer(k, c)))
         add(f"{kind}_seq_fixed", f"{kind}, all steps, T=6", lambda k, c=kind: chain(k, layer(k, c, **seq), steps=STEPS))
-        add(f"{kind}_unroll", f"{kind}, unroll=True, all steps, T=6",
-            lambda k, c=kind: chain(k, layer(k, c, unroll=True, **seq), steps=STEPS))
-        add(f"{kind}_unroll_last", f"{kind}, unroll=True, last step, T=6",
-            lambda k, c=kind: chain(k, layer(k, c, unroll=True), steps=STEPS))
-        add(f"{kind}_masked", f"Masking, {kind}, all steps, free T",
-            lambda k, c=kind: chain(k, k.layers.Masking(), layer(k, c, **seq)))
-        add(f"{kind}_masked_last", f"Masking, {kind}, last step, T=6",
-            lambda k, c=kind: chain(k, k.layers.Masking(), layer(k, c), steps=STEPS))
-        add(f"{kind}_backwards", f"{kind}, go_backwards, all steps, free T",
-            lambda k, c=kind: chain(k, layer(k, c, go_backwards=True, **seq)))
-        add(f"{kind}_state", f"{kind}, initial states in, final states out, free T",
-            lambda k, c=kind: with_state(k, c))
-        add(f"{kind}_stateful", f"{kind}, stateful, batch 2, T=6",
-            lambda k, c=kind: chain(k, layer(k, c, stateful=True, **seq), batch_shape=(2, STEPS, SIZE)))
+        add(
+            f"{kind}_unroll",
+            f"{kind}, unroll=True, all steps, T=6",
+            lambda k, c=kind: chain(k, layer(k, c, unroll=True, **seq), steps=STEPS),
+        )
+        add(
+            f"{kind}_unroll_last",
+            f"{kind}, unroll=True, last step, T=6",
+            lambda k, c=kind: chain(k, layer(k, c, unroll=True), steps=STEPS),
+        )
+        add(
+            f"{kind}_masked",
+            f"Masking, {kind}, all steps, free T",
+            lambda k, c=kind: chain(k, k.layers.Masking(), layer(k, c, **seq)),
+        )
+        add(
+            f"{kind}_masked_last",
+            f"Masking, {kind}, last step, T=6",
+            lambda k, c=kind: chain(k, k.layers.Masking(), layer(k, c), steps=STEPS),
+        )
+        add(
+            f"{kind}_backwards",
+            f"{kind}, go_backwards, all steps, free T",
+            lambda k, c=kind: chain(k, layer(k, c, go_backwards=True, **seq)),
+        )
+        add(f"{kind}_state", f"{kind}, initial states in, final states out, free T", lambda k, c=kind: with_state(k, c))
+        add(
+            f"{kind}_stateful",
+            f"{kind}, stateful, batch 2, T=6",
+            lambda k, c=kind: chain(k, layer(k, c, stateful=True, **seq), batch_shape=(2, STEPS, SIZE)),
+        )
     for kind in ("lstm", "gru", "gru_reset_before"):
         for mode in ("concat", "sum"):
-            add(f"bi_{kind}_{mode}", f"Bidirectional {kind}, merge {mode}, all steps, free T",
-                lambda k, c=kind, m=mode: chain(k, k.layers.Bidirectional(layer(k, c, **seq), merge_mode=m)))
-        add(f"bi_{kind}_last", f"Bidirectional {kind}, last step, T=6",
-            lambda k, c=kind: chain(k, k.layers.Bidirectional(layer(k, c)), steps=STEPS))
-        add(f"bi_{kind}_masked", f"Masking, Bidirectional {kind}, all steps, free T",
-            lambda k, c=kind: chain(k, k.layers.Masking(), k.layers.Bidirectional(layer(k, c, **seq))))
-        add(f"{kind}_embedding", f"Embedding with mask_zero, {kind}, last step, free T",
-            lambda k, c=kind: embedded(k, layer(k, c)))
-        add(f"{kind}_stacked", f"two {kind}, Dense, free T",
-            lambda k, c=kind: chain(k, layer(k, c, **seq), layer(k, c, 7), k.layers.Dense(3)))
-        add(f"{kind}_stacked_masked", f"Masking, two {kind}, T=6",
-            lambda k, c=kind: chain(k, k.layers.Masking(), layer(k, c, **seq), layer(k, c, 7), steps=STEPS))
+            add(
+                f"bi_{kind}_{mode}",
+                f"Bidirectional {kind}, merge {mode}, all steps, free T",
+                lambda k, c=kind, m=mode: chain(k, k.layers.Bidirectional(layer(k, c, **seq), merge_mode=m)),
+            )
+        add(
+            f"bi_{kind}_last",
+            f"Bidirectional {kind}, last step, T=6",
+            lambda k, c=kind: chain(k, k.layers.Bidirectional(layer(k, c)), steps=STEPS),
+        )
+        add(
+            f"bi_{kind}_masked",
+            f"Masking, Bidirectional {kind}, all steps, free T",
+            lambda k, c=kind: chain(k, k.layers.Masking(), k.layers.Bidirectional(layer(k, c, **seq))),
+        )
+        add(
+            f"{kind}_embedding",
+            f"Embedding with mask_zero, {kind}, last step, free T",
+            lambda k, c=kind: embedded(k, layer(k, c)),
+        )
+        add(
+            f"{kind}_stacked",
+            f"two {kind}, Dense, free T",
+            lambda k, c=kind: chain(k, layer(k, c, **seq), layer(k, c, 7), k.layers.Dense(3)),
+        )
+        add(
+            f"{kind}_stacked_masked",
+            f"Masking, two {kind}, T=6",
+            lambda k, c=kind: chain(k, k.layers.Masking(), layer(k, c, **seq), layer(k, c, 7), steps=STEPS),
+        )
         add(f"{kind}_no_bias", f"{kind}, use_bias=False", lambda k, c=kind: chain(k, layer(k, c, use_bias=False)))
-        add(f"{kind}_relu", f"{kind}, activation relu", lambda k, c=kind: chain(k, layer(k, c, activation="relu", **seq)))
-        add(f"{kind}_hard_sigmoid", f"{kind}, recurrent_activation hard_sigmoid",
-            lambda k, c=kind: chain(k, layer(k, c, recurrent_activation="hard_sigmoid", **seq)))
-        add(f"{kind}_linear", f"{kind}, activation linear", lambda k, c=kind: chain(k, layer(k, c, activation="linear", **seq)))
+        add(
+            f"{kind}_relu",
+            f"{kind}, activation relu",
+            lambda k, c=kind: chain(k, layer(k, c, activation="relu", **seq)),
+        )
+        add(
+            f"{kind}_hard_sigmoid",
+            f"{kind}, recurrent_activation hard_sigmoid",
+            lambda k, c=kind: chain(k, layer(k, c, recurrent_activation="hard_sigmoid", **seq)),
+        )
+        add(
+            f"{kind}_linear",
+            f"{kind}, activation linear",
+            lambda k, c=kind: chain(k, layer(k, c, activation="linear", **seq)),
+        )
         add(f"{kind}_translator", f"{kind} to {kind} by its states, T=6", lambda k, c=kind: translator(k, c))
-        add(f"{kind}_float64", f"{kind}, float64",
-            lambda k, c=kind: chain(k, layer(k, c, dtype="float64", **seq), dtype="float64"))
-        add(f"{kind}_state_masked", f"Masking, {kind}, states in and out, free T",
-            lambda k, c=kind: with_state(k, c, masked=True))
-    add("simple_rnn_relu", "simple_rnn, activation relu", lambda k: chain(k, layer(k, "simple_rnn", activation="relu", **seq)))
-    add("simple_rnn_stacked", "three simple_rnn, free T", lambda k: chain(
-        k, layer(k, "simple_rnn", **seq), layer(k, "simple_rnn", 7, **seq), layer(k, "simple_rnn")))
-    add("lstm_masked_backwards", "Masking, lstm, go_backwards, last step, free T",
-        lambda k: chain(k, k.layers.Masking(), layer(k, "lstm", go_backwards=True)))
-    add("gru_zero_output", "Masking, gru, zero_output_for_mask, free T",
-        lambda k: chain(k, k.layers.Masking(), layer(k, "gru", zero_output_for_mask=True, **seq)))
+        add(
+            f"{kind}_float64",
+            f"{kind}, float64",
+            lambda k, c=kind: chain(k, layer(k, c, dtype="float64", **seq), dtype="float64"),
+        )
+        add(
+            f"{kind}_state_masked",
+            f"Masking, {kind}, states in and out, free T",
+            lambda k, c=kind: with_state(k, c, masked=True),
+        )
+    add(
+        "simple_rnn_relu",
+        "simple_rnn, activation relu",
+        lambda k: chain(k, layer(k, "simple_rnn", activation="relu", **seq)),
+    )
+    add(
+        "simple_rnn_stacked",
+        "three simple_rnn, free T",
+        lambda k: chain(k, layer(k, "simple_rnn", **seq), layer(k, "simple_rnn", 7, **seq), layer(k, "simple_rnn")),
+    )
+    add(
+        "lstm_masked_backwards",
+        "Masking, lstm, go_backwards, last step, free T",
+        lambda k: chain(k, k.layers.Masking(), layer(k, "lstm", go_backwards=True)),
+    )
+    add(
+        "gru_zero_output",
+        "Masking, gru, zero_output_for_mask, free T",
+        lambda k: chain(k, k.layers.Masking(), layer(k, "gru", zero_output_for_mask=True, **seq)),
+    )
     add("rnn_lstm_cell", "RNN(LSTMCell), free T", lambda k: chain(k, k.layers.RNN(k.layers.LSTMCell(UNITS), **seq)))
     add("rnn_gru_cell", "RNN(GRUCell), free T", lambda k: chain(k, k.layers.RNN(k.layers.GRUCell(UNITS), **seq)))
-    add("rnn_cells", "RNN([LSTMCell, GRUCell]) in one loop, free T",
-        lambda k: chain(k, k.layers.RNN([k.layers.LSTMCell(UNITS), k.layers.GRUCell(7)], **seq)))
-    add("rnn_cells_state", "RNN([LSTMCell, SimpleRNNCell]), final states out, T=6",
-        lambda k: chain(k, k.layers.RNN([k.layers.LSTMCell(UNITS), k.layers.SimpleRNNCell(7)], return_state=True), steps=STEPS))
-    add("mixed_stack", "gru, lstm, simple_rnn, free T",
-        lambda k: chain(k, layer(k, "gru", **seq), layer(k, "lstm", 7, **seq), layer(k, "simple_rnn")))
+    add(
+        "rnn_cells",
+        "RNN([LSTMCell, GRUCell]) in one loop, free T",
+        lambda k: chain(k, k.layers.RNN([k.layers.LSTMCell(UNITS), k.layers.GRUCell(7)], **seq)),
+    )
+    add(
+        "rnn_cells_state",
+        "RNN([LSTMCell, SimpleRNNCell]), final states out, T=6",
+        lambda k: chain(
+            k, k.layers.RNN([k.layers.LSTMCell(UNITS), k.layers.SimpleRNNCell(7)], return_state=True), steps=STEPS
+        ),
+    )
+    add(
+        "mixed_stack",
+        "gru, lstm, simple_rnn, free T",
+        lambda k: chain(k, layer(k, "gru", **seq), layer(k, "lstm", 7, **seq), layer(k, "simple_rnn")),
+    )
     for variant in ("layer_norm", "coupled", "peephole"):
-        add(f"cell_{variant}", f"custom LSTM cell ({variant}): no ONNX operator says this, free T",
-            lambda k, v=variant: chain(k, k.layers.RNN(custom_cell(k, v), **seq)))
+        add(
+            f"cell_{variant}",
+            f"custom LSTM cell ({variant}): no ONNX operator says this, free T",
+            lambda k, v=variant: chain(k, k.layers.RNN(custom_cell(k, v), **seq)),
+        )
     add("gru128_gru64", "gru 128, gru 64, Dense; T=100, 32 features", lambda k: _speed(k))
     return cases
 

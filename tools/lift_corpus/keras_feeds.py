@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from lift_corpus.keras_cases import CASES, TOKENS
 from lift_corpus.record import draw, randomize
 
@@ -15,6 +16,7 @@ def build(k: Any, name: str) -> Any:
     model = CASES[name][1](k)
     scale = 0.2 if name.startswith("gru128") else 1.0
     model.set_weights([(scale * w).astype(w.dtype) for w in randomize(model.get_weights())])
+    reset(model)  # the states of stateful layers are among the weights, and exporters freeze them
     return model
 
 
@@ -24,7 +26,7 @@ def feeds_of(model: Any) -> list[list[np.ndarray]]:
     for seed, batch, steps in ((1, 2, 7), (2, 3, 5)):
         arrays = []
         for position, each in enumerate(model.inputs):
-            shape = [None if n is None else int(n) for n in each.shape]
+            shape = shape_of(each)
             dtype = str(getattr(each.dtype, "name", each.dtype))
             array = draw(shape, batch, steps, seed + 10 * position, TOKENS if "int" in dtype else None)
             if position == 0 and masks(model):
@@ -36,19 +38,33 @@ def feeds_of(model: Any) -> list[list[np.ndarray]]:
     return calls
 
 
+def shape_of(tensor: Any) -> list[int | None]:
+    """The declared shape, None for free axes; TensorFlow 1 has its own class for an axis."""
+    return [getattr(n, "value", n) for n in tensor.shape]
+
+
+def fits(model: Any, arrays: list[np.ndarray]) -> bool:
+    """Whether Keras takes these shapes."""
+    return all(
+        all(n is None or n == m for n, m in zip(shape_of(x), a.shape))  # noqa: B905
+        for x, a in zip(model.inputs, arrays)  # noqa: B905
+    )
+
+
 def masks(model: Any) -> bool:
     """Whether zeros are masked in a model."""
     return any(type(each).__name__ == "Masking" or getattr(each, "mask_zero", False) for each in model.layers)
 
 
+def reset(model: Any) -> None:
+    """Zero the states of stateful layers."""
+    for each in model.layers:
+        if getattr(each, "stateful", False):
+            (each.reset_states if hasattr(each, "reset_states") else each.reset_state)()
+
+
 def call(model: Any, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """Outputs of `predict`, flat; a stateful model starts from zero states."""
-    for each in model.layers:
-        if getattr(each, "stateful", False) and hasattr(each, "reset_states"):
-            each.reset_states()
-        elif getattr(each, "stateful", False):
-            each.reset_state()
-    if len(arrays[0]) == 0:
-        raise ValueError("a call needs at least one sequence")
+    reset(model)
     out = model.predict(arrays if len(arrays) > 1 else arrays[0], verbose=0, batch_size=len(arrays[0]))
     return [np.asarray(a) for a in (out if isinstance(out, (list, tuple)) else [out])]

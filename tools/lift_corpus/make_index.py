@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from lift_corpus.record import MADE
 
 RECURRENT = ("LSTM", "GRU", "RNN")

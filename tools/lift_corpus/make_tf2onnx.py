@@ -7,9 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lift_corpus.keras_cases import CASES
-from lift_corpus.keras_feeds import build, call, feeds_of
+from lift_corpus.keras_feeds import build, call, feeds_of, fits, shape_of
 from lift_corpus.record import make_all, record
 
 
@@ -18,10 +17,7 @@ def convert(model: Any, opset: int) -> Any:
     import tensorflow as tf
     import tf2onnx
 
-    signature = [
-        tf.TensorSpec([None if n is None else int(n) for n in x.shape], x.dtype, name=x.name.split(":")[0])
-        for x in model.inputs
-    ]
+    signature = [tf.TensorSpec(shape_of(x), x.dtype, name=x.name.split(":")[0]) for x in model.inputs]
 
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def function(*inputs: Any) -> Any:
@@ -43,7 +39,8 @@ def convert_frozen(model: Any, k: Any, opset: int) -> Any:
         session, session.graph.as_graph_def(), [name.split(":")[0] for name in outputs]
     )
     inputs = [x.name for x in model.inputs]
-    optimized = tf2onnx.tfonnx.tf_optimize(inputs, outputs, constant, True)
+    with tf.Graph().as_default():  # the optimizer reads the default graph's variables, of which there must be none
+        optimized = tf2onnx.tfonnx.tf_optimize(inputs, outputs, constant, True)
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(optimized, name="")
     with tf.compat.v1.Session(graph=graph):
@@ -66,19 +63,11 @@ def main(folder: Path, options: list[str]) -> None:
 
     def make(name: str) -> None:
         model = build(k, name)
-        feeds = feeds_of(model)
-        # Under TensorFlow 1 the graph must be read while its session is the one of this model.
-        expected = [call(model, arrays) for arrays in feeds if first or fits(model, arrays)]
+        feeds = [arrays for arrays in feeds_of(model) if fits(model, arrays)]
         made = convert_frozen(model, k, opset) if first else convert(model, opset)
-        results = iter(expected)
-        record(folder, f"{prefix}_{name}", made, exporter, CASES[name][0], lambda _: next(results), feeds)
+        given = [x.name for x in model.inputs] if first else []
+        record(
+            folder, f"{prefix}_{name}", made, exporter, CASES[name][0], lambda arrays: call(model, arrays), feeds, given
+        )
 
     make_all({name: lambda name=name: make(name) for name in names or CASES})  # type: ignore[misc]
-
-
-def fits(model: Any, arrays: list[np.ndarray]) -> bool:
-    """Whether Keras takes these shapes."""
-    return all(
-        all(n is None or int(n) == m for n, m in zip(x.shape, a.shape))  # noqa: B905
-        for x, a in zip(model.inputs, arrays)  # noqa: B905
-    )

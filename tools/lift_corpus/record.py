@@ -66,6 +66,7 @@ def record(
     what: str,
     run: Callable[[list[np.ndarray]], list[np.ndarray]],
     feeds: Sequence[list[np.ndarray]],
+    given: Sequence[str] = (),
 ) -> None:
     """Store a model with the outputs that its own framework gives.
 
@@ -82,9 +83,11 @@ def record(
     what : str
         The network, in a few words.
     run : callable
-        The original network: arrays in the order of the file's inputs -> arrays in the order of its outputs.
+        The original network: arrays of a call -> arrays in the order of the file's outputs.
     feeds : sequence of list of ndarray
         One or two calls; the second is kept where the file leaves the axes free that differ.
+    given : sequence of str, optional
+        Names of the arrays of a call in the file; otherwise they are in the order of the file's inputs.
 
     Raises
     ------
@@ -95,14 +98,15 @@ def record(
     names = [value.name for value in model.graph.input if value.name not in weights]
     stored: dict[str, Any] = {}
     for prefix, arrays in zip(("", "b_"), feeds):  # noqa: B905
-        if not accepts(model, arrays):
+        ordered = [arrays[given.index(n)] for n in names] if given else arrays
+        if not accepts(model, ordered):
             if not prefix:
-                raise ValueError(f"{name}: the file refuses inputs of {[a.shape for a in arrays]}")
+                raise ValueError(f"{name}: the file refuses inputs of {[a.shape for a in ordered]}")
             continue
         outputs = run(list(arrays))
         if len(outputs) != len(model.graph.output):
             raise ValueError(f"{name}: {len(outputs)} outputs recorded, the file has {len(model.graph.output)}")
-        stored.update({f"{prefix}in_{n}": a for n, a in zip(names, arrays)})  # noqa: B905
+        stored.update({f"{prefix}in_{n}": a for n, a in zip(names, ordered)})  # noqa: B905
         stored.update({f"{prefix}out_{k}": np.asarray(a) for k, a in enumerate(outputs)})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
