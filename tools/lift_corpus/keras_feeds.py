@@ -20,8 +20,12 @@ def build(k: Any, name: str) -> Any:
     return model
 
 
-def feeds_of(model: Any) -> list[list[np.ndarray]]:
-    """Two calls that differ in batch and length; some steps are masked at the start, within, and at the end."""
+def feeds_of(model: Any, padded: bool = False) -> list[list[np.ndarray]]:
+    """Two calls that differ in batch and length.
+
+    Some steps are masked at the start, within, and at the end; with `padded` at the end alone, for exporters that
+    make lengths of masks.
+    """
     calls = []
     for seed, batch, steps in ((1, 2, 7), (2, 3, 5)):
         arrays = []
@@ -31,8 +35,8 @@ def feeds_of(model: Any) -> list[list[np.ndarray]]:
             array = draw(shape, batch, steps, seed + 10 * position, TOKENS if "int" in dtype else None)
             if position == 0 and masks(model):
                 array[0, -2:] = 0
-                array[1, 0] = 0
-                array[-1, 2] = 0
+                array[1, -1 if padded else 0] = 0
+                array[-1, -1 if padded else 2] = 0
             arrays.append(array.astype(dtype))
         calls.append(arrays)
     return calls

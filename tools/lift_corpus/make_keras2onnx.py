@@ -19,7 +19,7 @@ def main(folder: Path, options: list[str]) -> None:
 
     def make(name: str) -> None:
         model = build(tf.keras, name)
-        feeds = [arrays for arrays in feeds_of(model) if fits(model, arrays)]
+        feeds = [arrays for arrays in feeds_of(model, padded=True) if fits(model, arrays)]
         made = keras2onnx.convert_keras(model, model.name, target_opset=int(number))
         record(folder, f"{prefix}_{name}", made, exporter, CASES[name][0], lambda arrays: call(model, arrays), feeds)
 
