@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lift_corpus.keras_cases import CASES, TOKENS
+from lift_corpus.keras_cases import CASES, STEPS, TOKENS
 from lift_corpus.record import draw, randomize
 
 
@@ -18,6 +18,16 @@ def build(k: Any, name: str) -> Any:
     model.set_weights([(scale * w).astype(w.dtype) for w in randomize(model.get_weights())])
     reset(model)  # the states of stateful layers are among the weights, and exporters freeze them
     return model
+
+
+def with_fixed_length(k: Any, model: Any) -> Any:
+    """The same model over sequences of STEPS steps, where it leaves their length free."""
+    inputs = []
+    for x in model.inputs:
+        _, *rest = shape_of(x)
+        sizes = tuple(STEPS if n is None else n for n in rest)
+        inputs.append(k.Input(sizes, dtype=str(getattr(x.dtype, "name", x.dtype))))
+    return k.Model(inputs, model(inputs if len(inputs) > 1 else inputs[0]))
 
 
 def feeds_of(model: Any, padded: bool = False) -> list[list[np.ndarray]]:
@@ -56,8 +66,11 @@ def fits(model: Any, arrays: list[np.ndarray]) -> bool:
 
 
 def masks(model: Any) -> bool:
-    """Whether zeros are masked in a model."""
-    return any(type(each).__name__ == "Masking" or getattr(each, "mask_zero", False) for each in model.layers)
+    """Whether zeros are masked in a model, or in one within it."""
+    return any(
+        type(each).__name__ == "Masking" or getattr(each, "mask_zero", False) or masks(each)
+        for each in getattr(model, "layers", [])
+    )
 
 
 def reset(model: Any) -> None:

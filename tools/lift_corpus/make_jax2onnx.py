@@ -1,4 +1,4 @@
-"""Flax's recurrent layers, and loops of jax.lax, through jax2onnx."""
+"""Loops of jax.lax, by hand and over cells of equinox, through jax2onnx."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lift_corpus.record import draw, make_all, record, randomize
+
+from lift_corpus.record import draw, make_all, randomize, record
 
 SIZE, UNITS, STEPS = 4, 5, 6
 
@@ -52,39 +53,31 @@ def _by_hand(kind: str, loop: str) -> Callable[[Any], Any]:
     return run
 
 
-def _flax(layer: Any, long: bool) -> Callable[[Any], Any]:
-    """A flax.linen layer with weights, as a function of x; `long` for a cell with two states.
-
-    First states are given, because flax computes their shape in a way that jax2onnx cannot follow.
-    """
+def _equinox(name: str) -> Callable[[Any], Any]:
+    """A cell of equinox in jax.lax.scan."""
+    import equinox
     import jax
+    from jax import lax
 
-    weights = layer.init(jax.random.key(0), np.zeros((2, STEPS, SIZE), np.float32))
-    leaves, tree = jax.tree.flatten(weights)
-    weights = jax.tree.unflatten(tree, [jax.numpy.asarray(a) for a in randomize(leaves)])
+    cell = getattr(equinox.nn, name)(SIZE, UNITS, key=jax.random.key(0))
 
     def run(x: Any) -> Any:
-        zero = jax.numpy.zeros((x.shape[0], UNITS), jax.numpy.float32)
-        first = (zero, zero) if long else zero
-        return layer.apply(weights, x, initial_carry=first)
+        first = jax.numpy.zeros((x.shape[0], UNITS), jax.numpy.float32)
+
+        def step(state: Any, each: Any) -> Any:
+            state = jax.vmap(cell)(each, state)
+            return state, state[0] if "LSTM" in name else state
+
+        state = (first, first) if "LSTM" in name else first
+        return jax.numpy.swapaxes(lax.scan(step, state, jax.numpy.swapaxes(x, 0, 1))[1], 0, 1)
 
     return run
 
 
 def _cases() -> dict[str, tuple[str, Callable[[], Any]]]:
-    from flax import linen
-
-    def layer(name: str, **options: Any) -> Any:
-        # flax runs the default initialiser's shapes again in every call, in a way that jax2onnx cannot follow.
-        zeros = linen.initializers.zeros_init()
-        cell = getattr(linen, name)(UNITS, kernel_init=zeros, recurrent_kernel_init=zeros)
-        return linen.RNN(cell, **options)
-
     cases: dict[str, tuple[str, Callable[[], Any]]] = {}
-    for name in ("LSTMCell", "OptimizedLSTMCell", "GRUCell", "SimpleCell"):
-        for suffix, said, options in (("", "", {}), ("_reverse", ", reverse", {"reverse": True, "keep_order": True})):
-            what = f"flax.linen.RNN({name}){said}, T=6"
-            cases[f"{name.lower()}{suffix}"] = (what, lambda n=name, o=options: _flax(layer(n, **o), "LSTM" in n))
+    for name in ("LSTMCell", "GRUCell"):
+        cases[f"equinox_{name.lower()}"] = (f"equinox.nn.{name} in jax.lax.scan, T=6", lambda n=name: _equinox(n))
     for kind in ("lstm", "gru", "rnn"):
         for loop in ("scan", "fori"):
             what = f"{kind} by hand in jax.lax.{loop}, T=6"
@@ -97,7 +90,7 @@ def main(folder: Path, options: list[str]) -> None:
     import jax.numpy as jnp
     from jax2onnx import to_onnx
 
-    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("jax2onnx", "jax", "flax"))
+    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("jax2onnx", "jax", "equinox"))
     cases = _cases()
 
     def make(name: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from lift_corpus.record import draw, make_all, record
 
 SIZE, UNITS, STEPS = 4, 5, 6
@@ -45,15 +46,17 @@ def main(folder: Path, options: list[str]) -> None:
             def __init__(self) -> None:
                 super().__init__()
                 self.layer = build(paddle)
+                self.is_cell, self.join = "cell" in name, paddle.stack
 
             def forward(self, x: Any) -> Any:
-                if "cell" not in name:
+                # Paddle compiles this function anew, without the names around it.
+                if not self.is_cell:
                     return self.layer(x)[0]
                 steps, state = [], None
-                for each in paddle.unstack(x, 1):
+                for each in x.unbind(1):
                     y, state = self.layer(each, state)
                     steps.append(y)
-                return paddle.stack(steps, 1)
+                return self.join(steps, 1)
 
         paddle.seed(0)
         network = Network()
@@ -66,7 +69,9 @@ def main(folder: Path, options: list[str]) -> None:
         feeds = [[draw((None, steps, SIZE), batch, length, batch)] for batch, length in ((2, 7), (3, 5))]
         with tempfile.TemporaryDirectory() as temporary:
             path = str(Path(temporary) / "model")
-            paddle.onnx.export(network, path, [paddle.static.InputSpec([None, steps, SIZE], name="x")], opset_version=13)
+            paddle.onnx.export(
+                network, path, [paddle.static.InputSpec([None, steps, SIZE], name="x")], opset_version=13
+            )
             made = onnx.load(path + ".onnx")
         record(folder, f"paddle_{name}", made, exporter, what, run, feeds)
 
