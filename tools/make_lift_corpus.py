@@ -7,6 +7,7 @@ the packages it exports with. They run under the Python that the exporter needs 
 - ``keras_export BACKEND [CASES...]``: Keras 3's own ``model.export``; BACKEND is tensorflow, torch or jax
 - ``torch [CASES...]``, ``keras2onnx [CASES...]``, ``paddle``, ``jax2onnx``
 - ``index``: run every file in onnxruntime, and write INDEX.md
+- ``selection TARGET``: copy a few small ones to another folder
 
 A model is NAME.onnx and NAME.npz, which holds in_NAME and out_K, and b_in_NAME and b_out_K of a second call with
 another batch and length where the file allows it.
@@ -18,7 +19,7 @@ import importlib
 import sys
 from pathlib import Path
 
-MAKERS = ("tf2onnx", "keras_export", "torch", "keras2onnx", "paddle", "jax2onnx", "index")
+MAKERS = ("tf2onnx", "keras_export", "torch", "keras2onnx", "paddle", "jax2onnx", "index", "selection")
 
 
 def main(arguments: list[str]) -> None:

@@ -84,4 +84,9 @@ def call(model: Any, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """Outputs of `predict`, flat; a stateful model starts from zero states."""
     reset(model)
     out = model.predict(arrays if len(arrays) > 1 else arrays[0], verbose=0, batch_size=len(arrays[0]))
-    return [np.asarray(a) for a in (out if isinstance(out, (list, tuple)) else [out])]
+    return flat(out)
+
+
+def flat(out: Any) -> list[np.ndarray]:
+    """Arrays within lists, in their order."""
+    return [a for each in out for a in flat(each)] if isinstance(out, (list, tuple)) else [np.asarray(out)]

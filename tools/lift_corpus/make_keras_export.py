@@ -32,7 +32,7 @@ def main(folder: Path, options: list[str]) -> None:
         feeds = [arrays for arrays in feeds_of(model) if fits(model, arrays)]
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / "model.onnx"
-            call(model, feeds[0])
+            model(feeds[0] if len(feeds[0]) > 1 else feeds[0][0])  # export wants a model that was called
             model.export(str(path), format="onnx", verbose=False)
             made = onnx.load(path)
         what = CASES[name][0].replace("free T", "T=6") if suffix else CASES[name][0]

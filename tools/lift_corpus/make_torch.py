@@ -142,13 +142,13 @@ def _cases() -> dict[str, tuple[str, Callable[[], Any], dict[str, tuple[str | in
         every,
     )
     loops = f"{every} {SCRIPTED}"
-    add("two_cells", "LSTMCell and GRUCell in one loop, T=6", networks.TwoCells, FIXED, loops)
+    add("two_cells", "LSTMCell and GRUCell in one loop, T=6", networks.TwoCells, FIXED, every)
     add(
         "feedback",
         "LSTMCell and GRUCell, the output is the next input; T=6",
         lambda: networks.TwoCells(True),
         FIXED,
-        loops,
+        every,
     )
     add("scan", "a GRU step in torch's scan", networks.Scanned, TIME_MAJOR, DYNAMO)
     written: dict[str, tuple[str, Callable[[], Any]]] = {

@@ -126,8 +126,8 @@ class TwoCells(nn.Module):
         self.head, self.feedback = nn.Linear(7, SIZE), feedback
 
     def forward(self, x: Tensor) -> Tensor:
-        h, c = torch.zeros(x.size(0), 5), torch.zeros(x.size(0), 5)
-        g = torch.zeros(x.size(0), 7)
+        h, c = torch.zeros(x.size(0), 5, dtype=x.dtype), torch.zeros(x.size(0), 5, dtype=x.dtype)
+        g = torch.zeros(x.size(0), 7, dtype=x.dtype)
         steps: list[Tensor] = []
         step = x[:, 0]
         for t in range(x.size(1)):
