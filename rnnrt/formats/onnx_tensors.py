@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
-from rnnrt.formats.files import LFS_POINTER, is_regular
+from rnnrt.formats.onnx_external import DataFolder
+from rnnrt.ir import Dim, Value
 
-_FLOAT16, _STRING, _BFLOAT16 = 10, 8, 16
+HALF, _STRING, _BFLOAT16 = 10, 8, 16
 
 DTYPES: dict[int, np.dtype] = {
     code: np.dtype(name)
     for code, name in {
         1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
-        _FLOAT16: "float32", 11: "float64", 12: "uint32", 13: "uint64", _BFLOAT16: "float32",
+        HALF: "float32", 11: "float64", 12: "uint32", 13: "uint64", _BFLOAT16: "float32",
     }.items()
 }  # fmt: skip
 """The dtype in which rnnrt holds each of ONNX's types."""
 
-_STORED = {**DTYPES, _FLOAT16: np.dtype("float16"), _BFLOAT16: np.dtype("uint16")}
+PACKED: dict[int, tuple[np.dtype, int]] = {
+    21: (np.dtype("uint8"), 4), 22: (np.dtype("int8"), 4), 25: (np.dtype("uint8"), 2), 26: (np.dtype("int8"), 2),
+}  # fmt: skip
+"""Integers of which several share a byte: the dtype in which rnnrt holds them, and their bits."""
+
+_STORED = {**DTYPES, HALF: np.dtype("float16"), _BFLOAT16: np.dtype("uint16")}
 
 
 def dtype_of(code: int, where: str) -> np.dtype:
@@ -35,11 +40,13 @@ def dtype_of(code: int, where: str) -> np.dtype:
         rnnrt has no such type: strings, complex numbers, 8-bit and 4-bit floats.
     """
     if code not in DTYPES:
-        raise UnsupportedModelError(where, [f"element type {_type_name(code)} is not supported; cast to float or int"])
+        reason = f"{where}: element type {type_name(code)} is not supported; cast to float or int"
+        raise UnsupportedModelError(where, [reason])
     return DTYPES[code]
 
 
-def _type_name(code: int) -> str:
+def type_name(code: int) -> str:
+    """ONNX's name of a type number."""
     import onnx
 
     try:
@@ -48,16 +55,58 @@ def _type_name(code: int) -> str:
         return f"number {code}"
 
 
-def tensor_to_array(tensor: Any, folder: Path, where: str) -> np.ndarray:
+def declared_value(info: Any, name: str, note: Callable[[str], None], optional: bool = False) -> Value:
+    """What an onnx.ValueInfoProto says of a graph's input or output, as the value `name` of the IR.
+
+    Parameters
+    ----------
+    info : onnx.ValueInfoProto
+    name : str
+    note : callable
+        Told why the type is not one that rnnrt has.
+    optional : bool
+        Whether the type may be missing, to be inferred later.
+    """
+    unknown = Value(name, np.dtype(np.float32))
+    kind = info.type.WhichOneof("value")
+    if kind is None and optional:
+        return unknown
+    if kind != "tensor_type":
+        note(f"{info.name!r} is of type {kind}; only tensors are supported")
+        return unknown
+    tensor = info.type.tensor_type
+    if tensor.elem_type == 0:
+        return unknown
+    shape = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
+    return Value(name, dtype_of(tensor.elem_type, f"{info.name!r}"), shape)
+
+
+def _dim(proto: Any) -> Dim:
+    """A declared extent. Exporters make up names for what they know nothing of; such names say nothing."""
+    if proto.HasField("dim_value"):
+        return int(proto.dim_value) if proto.dim_value >= 0 else None
+    name = proto.dim_param
+    made_up = name.startswith(("?", "unk__", "unknown")) or name.lower() in ("", "none", "-1", "*")
+    return None if made_up else name
+
+
+def is_half(info: Any) -> bool:
+    """Whether an onnx.ValueInfoProto declares a float16 tensor."""
+    return info.type.WhichOneof("value") == "tensor_type" and info.type.tensor_type.elem_type == HALF
+
+
+def tensor_to_array(tensor: Any, folder: DataFolder, where: str, packed: bool = False) -> np.ndarray:
     """The contents of a TensorProto.
 
     Parameters
     ----------
     tensor : onnx.TensorProto
-    folder : Path
-        Where the model lies; external data is read from below it only.
+    folder : DataFolder
+        Where external data may lie.
     where : str
         How messages name the tensor's place.
+    packed : bool
+        Whether integers of 4 and 2 bits are welcome.
 
     Raises
     ------
@@ -67,25 +116,27 @@ def tensor_to_array(tensor: Any, folder: Path, where: str) -> np.ndarray:
         The element type is not one that rnnrt has.
     """
     where = f"{where}: tensor {tensor.name!r}" if tensor.name else where
-    dtype_of(tensor.data_type, where)
+    held, bits = PACKED.get(tensor.data_type, (None, 8)) if packed else (None, 8)
+    if held is None:
+        held = dtype_of(tensor.data_type, where)
     shape = tuple(int(d) for d in tensor.dims)
     if any(d < 0 for d in shape):
         raise ModelFormatError(f"{where}: shape {shape} is negative; the file is corrupt")
     if tensor.HasField("segment"):
         raise UnsupportedModelError(where, ["it is stored in segments; save the model again with a current onnx"])
-    stored = _STORED[tensor.data_type]
-    count = math.prod(shape)
+    stored = _STORED.get(tensor.data_type, np.dtype("uint8"))
+    size = math.prod(shape)
+    count = size if bits == 8 else -(-size * bits // 8)
     if tensor.data_location == tensor.EXTERNAL:
-        raw: bytes | None = _external(tensor, folder, count * stored.itemsize, where)
-    else:
-        raw = tensor.raw_data if tensor.HasField("raw_data") else None
-    if raw is not None:
+        array = folder.read(tensor, stored.newbyteorder("<"), count, where)
+    elif tensor.HasField("raw_data"):
+        raw = tensor.raw_data
         if len(raw) != count * stored.itemsize:
             raise ModelFormatError(
                 f"{where}: holds {len(raw)} bytes, shape {shape} of {stored} needs {count * stored.itemsize}; "
                 "the file is corrupt"
             )
-        array = np.frombuffer(raw, stored.newbyteorder("<")).astype(stored)
+        array = np.frombuffer(raw, stored.newbyteorder("<"))
     else:
         array = _typed_field(tensor, stored, where)
         if array.size != count:
@@ -94,7 +145,15 @@ def tensor_to_array(tensor: Any, folder: Path, where: str) -> np.ndarray:
             )
     if tensor.data_type == _BFLOAT16:
         array = (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(DTYPES[tensor.data_type], copy=False).reshape(shape)
+    if bits < 8:
+        array = _unpacked(array, held, bits)[:size]
+    return array.astype(held, copy=False).reshape(shape)
+
+
+def _unpacked(data: np.ndarray, held: np.dtype, bits: int) -> np.ndarray:
+    """Integers that share bytes, the first in the lowest bits."""
+    wide = (data[:, None] << np.arange(8 - bits, -1, -bits, dtype=np.uint8)).ravel()  # each at the top of its byte
+    return wide.view(held) >> held.type(8 - bits)
 
 
 def _typed_field(tensor: Any, stored: np.dtype, where: str) -> np.ndarray:
@@ -108,40 +167,6 @@ def _typed_field(tensor: Any, stored: np.dtype, where: str) -> np.ndarray:
     if tensor.data_type in (12, 13):
         return np.array(tensor.uint64_data, np.uint64).astype(stored)
     values = np.array(tensor.int32_data, np.int64)
-    if tensor.data_type == _FLOAT16:
+    if tensor.data_type == HALF:
         return values.astype(np.uint16).view(np.float16)
     return values.astype(stored)
-
-
-def _external(tensor: Any, folder: Path, needed: int, where: str) -> bytes:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    what = f"{where}: external data file {location!r}"
-    if "\0" in location:
-        raise ModelFormatError(f"{what} has no valid name; the file is corrupt")
-    path = (folder / location).resolve()
-    if not location or Path(location).is_absolute() or folder.resolve() not in path.parents:
-        raise ModelFormatError(f"{where}: external data {location!r} lies outside the model's folder; that is not read")
-    try:
-        offset = int(entries.get("offset", "0"))
-        length = int(entries.get("length", str(needed)))
-    except ValueError:
-        raise ModelFormatError(f"{where}: external data has offset or length that is no number") from None
-    if offset < 0 or length != needed:
-        raise ModelFormatError(f"{where}: external data of {length} bytes at {offset}; its shape needs {needed}")
-    try:
-        if not is_regular(path):
-            raise ModelFormatError(f"{what} is a folder, pipe or device; put the data file itself beside the model")
-        with path.open("rb") as stream:
-            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-                raise ModelFormatError(
-                    f"{what} is a git-lfs pointer, not the data; run `git lfs pull` to fetch the file"
-                )
-            size = stream.seek(0, os.SEEK_END)
-            stream.seek(min(offset, size))
-            raw = stream.read(length)
-    except OSError as error:
-        raise ModelFormatError(f"{what} cannot be read ({error.strerror}); keep it beside the model") from None
-    if len(raw) != length:
-        raise ModelFormatError(f"{what} ends early: {len(raw)} of {length} bytes; download or copy it again")
-    return raw

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
 from rnnrt.errors import RnnrtError, ShapeError
 from rnnrt.ir import Graph, Node, Value
 from rnnrt.ops import TensorSpec, get_operator
-from rnnrt.ops.control import Control, If
+from rnnrt.ops.control import Control, If, InferBody
 from rnnrt.ops.evaluate import evaluate_node
+from rnnrt.ops.python import Python
 
 Specs = dict[str, TensorSpec]
 
@@ -52,8 +54,9 @@ class _Fold:
         self.specs[name] = TensorSpec(array.dtype, array.shape, array)
 
     def node(self, node: Node) -> None:
-        inputs = [self.specs[name] if name else None for name in node.inputs]
         operator = get_operator(node.op)
+        node = operator.without_defaults(node, [self.specs[name] if name else None for name in node.inputs])
+        inputs = [self.specs[name] if name else None for name in node.inputs]
         if operator is If and inputs[0] is not None and inputs[0].value is not None:
             self.inline(node, If.chosen(node, inputs[0].value))
             return
@@ -67,7 +70,7 @@ class _Fold:
         except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
             shapes = [None if s is None else s.shape for s in inputs]
             raise ShapeError(f"{node.label()}: {error}; its inputs have the shapes {shapes}") from error
-        if self._foldable(inputs, outputs):
+        if operator is not Python and self._foldable(inputs, outputs):
             arrays = [None if s is None else s.value for s in inputs]
             with np.errstate(all="ignore"):
                 results = evaluate_node(node, arrays, {})
@@ -112,13 +115,20 @@ class _Fold:
         """Infer through the bodies, and fold each of them in its surroundings."""
 
         def infer(body: Graph, given: Sequence[TensorSpec]) -> list[TensorSpec]:
-            names = {v.name: s for v, s in zip(body.inputs, given, strict=True)}
-            folded, inner = fold(body, {**self.specs, **names})
-            bodies[id(body)] = (folded, inner)
+            if operator is not If or id(body) not in bodies:
+                names = {v.name: s for v, s in zip(body.inputs, given, strict=True)}
+                bodies[id(body)] = fold(body, {**self.specs, **names})
+            folded, inner = bodies[id(body)]
             return [inner[v.name] for v in folded.outputs]
 
         bodies: dict[int, tuple[Graph, Specs]] = {}
-        outputs = operator.infer_bodies(node, inputs, infer)
+        try:
+            outputs = operator.infer_bodies(node, inputs, infer)
+        except ShapeError as error:
+            if operator is not If:
+                raise
+            node = _one_way(node, error, infer, bodies)
+            outputs = operator.infer_bodies(node, inputs, infer)
         attrs = dict(node.attrs)
         for key, body in node.attrs.items():
             if isinstance(body, Graph):
@@ -131,6 +141,33 @@ class _Fold:
             if name:
                 self.specs[name] = TensorSpec(spec.dtype, spec.shape)
         self.nodes.append(Node(node.op, node.inputs, node.outputs, attrs, node.name))
+
+
+def _one_way(node: Node, error: ShapeError, infer: InferBody, done: Mapping[int, object]) -> Node:
+    """An If of which one branch does not fit the shapes, so that no run takes it: a run that does raises the error.
+
+    Raises `error` where both branches fit, or neither does. `done` has the branches that fit by their identity.
+    """
+    for key, other in (("then_branch", "else_branch"), ("else_branch", "then_branch")):
+        body: Graph = node.attrs[key]
+        if id(body) in done:
+            continue
+        try:
+            types = infer(node.attrs[other], ())
+        except ShapeError:
+            raise error from None
+        if len(types) != len(body.outputs):
+            raise error
+
+        def refuse() -> NoReturn:
+            raise error
+
+        results = tuple(TensorSpec(s.dtype, s.shape) for s in types)
+        names = tuple(f"{v.name}/{key}{k}" for k, v in enumerate(body.outputs))
+        outputs = tuple(Value(name, s.dtype, s.shape) for name, s in zip(names, results, strict=True))
+        refusal = Node("Python", (), names, {"call": refuse, "results": results}, node.name)
+        return Node(node.op, node.inputs, node.outputs, {**node.attrs, key: Graph((), outputs, (refusal,))}, node.name)
+    raise error
 
 
 def _typed(value: Value, spec: TensorSpec) -> Value:
