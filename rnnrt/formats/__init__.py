@@ -92,8 +92,9 @@ def read_any(path: str | os.PathLike[str]) -> tuple[Graph, Network | None, str]:
         raise
     except RecursionError:
         raise ModelFormatError(f"{os.fspath(path)}: nested too deeply") from None
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        # What a reader foresees has its own message; damage can take forms that nobody foresaw.
+    except Exception as error:
+        # What a reader foresees has its own message; damage can take forms that nobody foresaw, and the libraries
+        # below have errors of their own.
         raise ModelFormatError(
             f"{os.fspath(path)}: is damaged or not as its format has it ({type(error).__name__}: {str(error)[:200]}); "
             "export or download it again"

@@ -21,6 +21,9 @@ InferBody = Callable[[Graph, Sequence[TensorSpec]], list[TensorSpec]]
 _ROUNDS = 8
 """Rounds after which a loop's carried shapes count as unknown."""
 
+MOST_STEPS = 1 << 31
+"""Steps of a loop whose condition stays true; more would take days, so that the number is taken for damage."""
+
 
 class Control(Operator):
     """Base of operators with bodies."""
@@ -166,6 +169,8 @@ class Loop(Control):
             raise ModelFormatError(f"{node.label()}: never ends: it has no trip count, and its condition stays true")
         if always and starts and trips is not None and trips.value is not None:
             steps = max(int(np.reshape(trips.value, ())), 0)
+            if steps > MOST_STEPS:
+                raise ModelFormatError(f"{node.label()}: never ends: its {steps} steps are more than {MOST_STEPS}")
         scanned = [
             TensorSpec(spec.dtype, None if spec.shape is None else (steps, *spec.shape))
             for spec in results[1 + n_carried :]

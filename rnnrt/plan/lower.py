@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,9 +39,29 @@ class Plan:
     hosted: tuple[str, ...]
 
     def executor(self) -> program.Executor:
-        """A new executor of this plan."""
-        return program.Executor(
-            self.target.isa, self.tensors, self.instructions, self.arena_bytes, self.inputs, self.outputs
+        """A new executor of this plan.
+
+        Raises
+        ------
+        RnnrtError
+            There is no memory for it.
+        """
+        try:
+            return program.Executor(
+                self.target.isa, self.tensors, self.instructions, self.arena_bytes, self.inputs, self.outputs
+            )
+        except MemoryError as error:
+            raise self.too_large(error) from None
+
+    def too_large(self, error: MemoryError) -> RnnrtError:
+        """What to raise where there is no memory: it names the node with the largest result, and its size."""
+        sizes = [(math.prod(shape) * dtype.itemsize, shape) for dtype, shape, *_ in self.tensors]
+        results = [(*sizes[i], label) for code, label in zip(self.instructions, self.node_labels, strict=True)
+                   for i in code[3] if i >= 0]  # fmt: skip
+        size, shape, label = max(results, default=(0, (), "the graph"))
+        return RnnrtError(
+            f"{label}: its result of shape {shape} takes {size} bytes, and everything together needs more memory "
+            f"than there is ({error}); give smaller inputs"
         )
 
 
