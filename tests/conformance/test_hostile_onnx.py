@@ -48,6 +48,7 @@ STEPS = (5, 1, 4)
     ("proto", "kind", "match"),
     [
         (model(node("Frobnicate", ["x"], ["y"])), UnsupportedModelError, "Frobnicate node 'y'"),
+        (model(node("Python", ["x"], ["y"], call="f")), UnsupportedModelError, "operator Python is not supported"),
         (model(node("Relu", ["x"], ["y"], slope=2.0)), UnsupportedModelError, "Relu node 'y': attribute slope=2.0"),
         (model(node("Foo", ["x"], ["z"]), node("Bar", ["z"], ["y"])), UnsupportedModelError, "(?s)Foo.*Bar"),
         (model(node("Relu", ["x"], ["y"], domain="com.else")), UnsupportedModelError, "domain 'com.else'"),
@@ -103,7 +104,7 @@ def test_what_checking_the_graph_finds_names_the_file(bad: Any, tmp_path: Path) 
     ],
 )
 def test_results_that_no_memory_holds(proto: Any, tmp_path: Path) -> None:
-    with pytest.raises(RnnrtError, match="(?s)node 'y'.*more memory than there is"):
+    with pytest.raises(RnnrtError, match=r"(?s)node 'y'.*more memory than there is"):
         run(proto, tmp_path)
 
 
