@@ -140,6 +140,17 @@ def test_a_loop_without_end(trips: str, match: str, tmp_path: Path) -> None:
         run(proto, tmp_path)
 
 
+@pytest.mark.parametrize("condition", [[True], None])
+def test_a_branch_with_inputs(condition: Any, tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    branch = helper.make_graph([node("Relu", ["a"], ["b"])], "branch", [value("a", FLOAT, None)], [value("b", 1, None)])
+    choose = node("If", ["c" if condition else "d"], ["y"], then_branch=branch, else_branch=branch)
+    truth = [node("ReduceMax", ["x"], ["m"], keepdims=0), node("Greater", ["m", "zero"], ["d"])]
+    proto = model(*truth, choose, constants={"c": [True], "zero": np.float32(0)})
+    with pytest.raises(UnsupportedModelError, match="If node 'y': then_branch takes 1 inputs; branches take none"):
+        run(proto, tmp_path)
+
+
 def test_a_long_loop_can_be_interrupted(tmp_path: Path) -> None:
     body = body_of(node("Identity", ["a"], ["b"]))
     proto = model(node("Loop", ["n", "", "x"], ["y"], body=body), constants={"n": np.array(1 << 30)})

@@ -39,7 +39,7 @@ class TimeUp(BaseException):
     """Raised by the alarm."""
 
 
-def try_file(path: str, seed: int, is_read: Callable[[], object]) -> dict[str, Any]:
+def try_file(path: str, seed: int, is_read: Callable[[], object], seconds: int = SECONDS) -> dict[str, Any]:
     """Load a file and, where that goes well, call `is_read` and run the model on small made-up inputs.
 
     Returns
@@ -54,7 +54,7 @@ def try_file(path: str, seed: int, is_read: Callable[[], object]) -> dict[str, A
     phase = "load"
     _reset_peak()
     before = _peak()
-    signal.alarm(SECONDS)
+    signal.alarm(seconds)
     try:
         model = rnnrt.load(path)
         grown = _peak() - before
@@ -151,10 +151,11 @@ def main() -> None:
     os.dup2(2, 1)
     signal.signal(signal.SIGALRM, _alarm)
     _limit_memory()
+    seconds = int(sys.argv[1])
     answers.write("ready\n")
     for line in sys.stdin:
         path, seed = line.rstrip("\n").rsplit("\t", 1)
-        answers.write(json.dumps(try_file(path, int(seed), lambda: answers.write(RUNNING.decode()))) + "\n")
+        answers.write(json.dumps(try_file(path, int(seed), lambda: answers.write(RUNNING.decode()), seconds)) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,9 +28,18 @@ _CASES = 400
 
 
 class Worker:
-    """A subprocess that tries one file after another; a new one takes the place of one that dies."""
+    """A subprocess that tries one file after another; a new one takes the place of one that dies.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    seconds : int
+        What reading a file may take.
+    program : sequence of str
+        What the interpreter is given to run; it speaks as `fuzz.trial` does.
+    """
+
+    def __init__(self, seconds: int = SECONDS, program: Sequence[str] = ("-m", "fuzz.trial")) -> None:
+        self._seconds, self._program = seconds, program
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed in `__exit__`
         self._tried = 0
@@ -55,13 +66,14 @@ class Worker:
             self.stop()
         process = self._process or self._start()
         assert process.stdin is not None
-        process.stdin.write(f"{path}\t{seed}\n".encode())
-        process.stdin.flush()
         phase = "load"
-        line = _line(process, SECONDS + GRACE)
+        with contextlib.suppress(BrokenPipeError):  # it has died meanwhile, which shows next
+            process.stdin.write(f"{path}\t{seed}\n".encode())
+            process.stdin.flush()
+        line = _line(process, self._seconds + GRACE)
         if line == RUNNING:
             phase = "run"
-            line = _line(process, SECONDS + GRACE)
+            line = _line(process, self._seconds + GRACE)
         if line is None:
             self.stop()
             return {"outcome": "hang", "phase": phase, "where": "cannot be interrupted"}
@@ -79,14 +91,15 @@ class Worker:
         size = self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(size - _TAIL, 0))
         text = self._errors.read().decode(errors="replace")
-        self._errors.truncate(0)
+        self._errors.seek(0)
+        self._errors.truncate()
         return text
 
     def _start(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join([str(_TOOLS), str(_TOOLS.parent), os.environ.get("PYTHONPATH", "")])
         threads = {"OPENBLAS_NUM_THREADS": "1", "RNNRT_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
         self._process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "fuzz.trial"],
+            [sys.executable, "-X", "faulthandler", *self._program, str(self._seconds)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
             env={**os.environ, **threads, "PYTHONPATH": path},
         )  # fmt: skip
