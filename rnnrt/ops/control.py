@@ -58,6 +58,12 @@ def _condition(node: Node, value: Any) -> bool:
     return bool(np.asarray(value).reshape(()))
 
 
+def _trips(node: Node, value: Any) -> int:
+    if np.size(value) != 1:
+        raise ShapeError(f"{node.label()}: its trip count must be one value, got shape {np.shape(value)}")
+    return int(np.reshape(value, ()))
+
+
 def _check_condition(node: Node, spec: TensorSpec | None) -> None:
     extents = () if spec is None or spec.shape is None else spec.shape
     if spec is None or spec.dtype != np.bool_ or any(isinstance(d, int) and d != 1 for d in extents):
@@ -125,7 +131,7 @@ class Loop(Control):
     def interpret(cls, node: Node, inputs: Sequence[np.ndarray | None], run: RunBody) -> list[np.ndarray]:
         body, n_carried, n_scanned = cls._body(node)
         trips, condition, *carried = (*inputs, None, None) if len(inputs) < 2 else inputs
-        limit = None if trips is None else int(np.reshape(trips, ()))
+        limit = None if trips is None else _trips(node, trips)
         going = condition is None or _condition(node, condition)
         carried = carried[:n_carried]
         scanned: list[list[np.ndarray]] = [[] for _ in range(n_scanned)]
@@ -168,7 +174,7 @@ class Loop(Control):
         if always and starts and trips is None:
             raise ModelFormatError(f"{node.label()}: never ends: it has no trip count, and its condition stays true")
         if always and starts and trips is not None and trips.value is not None:
-            steps = max(int(np.reshape(trips.value, ())), 0)
+            steps = max(_trips(node, trips.value), 0)
             if steps > MOST_STEPS:
                 raise ModelFormatError(f"{node.label()}: never ends: its {steps} steps are more than {MOST_STEPS}")
         scanned = [

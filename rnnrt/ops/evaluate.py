@@ -75,7 +75,9 @@ def evaluate_node(
         raise type(error)(f"{node.label()}: {error}") from None
     except MemoryError as error:
         raise RnnrtError(f"{node.label()}: needs more memory than there is ({error})") from None
-    except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
+    except RecursionError:
+        raise
+    except Exception as error:  # values in a file can be anything, and so can what numpy says of them
         shapes = [None if x is None else np.shape(x) for x in inputs]
         raise ShapeError(f"{node.label()}: {error}; its inputs have the shapes {shapes}") from error
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,15 +82,11 @@ class _Fold:
             self.inline(node, If.chosen(node, inputs[0].value))
             return
         if issubclass(operator, Control):
-            self.control(node, operator, inputs)
+            with _named(node, inputs):
+                self.control(node, operator, inputs)
             return
-        try:
+        with _named(node, inputs):
             outputs = operator.infer(node, inputs)
-        except RnnrtError:
-            raise
-        except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
-            shapes = [None if s is None else s.shape for s in inputs]
-            raise ShapeError(f"{node.label()}: {error}; its inputs have the shapes {shapes}") from error
         for spec in outputs:
             _check_size(node, spec)
         if self._foldable(inputs, outputs):
@@ -162,8 +159,22 @@ class _Fold:
         self.nodes.append(Node(node.op, node.inputs, node.outputs, attrs, node.name))
 
 
+@contextmanager
+def _named(node: Node, inputs: Sequence[TensorSpec | None]) -> Iterator[None]:
+    """Let whatever a rule runs into name the node: attributes and constants of a file can be anything."""
+    try:
+        yield
+    except (RnnrtError, RecursionError, MemoryError):
+        raise
+    except Exception as error:
+        shapes = [None if s is None else s.shape for s in inputs]
+        raise ShapeError(f"{node.label()}: {error}; its inputs have the shapes {shapes}") from error
+
+
 def _check_size(node: Node, spec: TensorSpec) -> None:
     known = [d for d in spec.shape or () if isinstance(d, int)]
+    if min(known, default=0) < 0:
+        raise ShapeError(f"{node.label()}: its result would have shape {spec.shape}; check its attributes")
     size = math.prod(known) * spec.dtype.itemsize
     if size > LARGEST_VALUE or (known and max(known) > LARGEST_VALUE):
         raise RnnrtError(

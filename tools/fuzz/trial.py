@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from fuzz.values import FLOATS, INTS
+
 RUNNING = b"run\n"
 """The line that says that a file has been read and is run next."""
 
@@ -94,11 +96,23 @@ def made_up(model: Any, rng: random.Random) -> dict[str, np.ndarray] | None:
         )
         if math.prod(shape) > _MAX_FEED:
             return None
-        if value.dtype.kind == "f":
-            feeds[value.name] = np.random.default_rng(rng.getrandbits(32)).standard_normal(shape).astype(value.dtype)
-        else:
-            feeds[value.name] = np.full(shape, rng.choice((0, 1, 1, 2)), value.dtype)
+        feeds[value.name] = _array(shape, value.dtype, rng)
     return feeds
+
+
+def _array(shape: tuple[int, ...], dtype: np.dtype, rng: random.Random) -> np.ndarray:
+    """Normal floats and small integers; now and then with something extreme among them."""
+    draw = np.random.default_rng(rng.getrandbits(32))
+    array = draw.standard_normal(shape).astype(dtype) if dtype.kind == "f" else draw.integers(0, 3, shape).astype(dtype)
+    if array.size and rng.random() < 0.3:
+        at = rng.randrange(array.size)
+        if dtype.kind == "f":
+            with np.errstate(all="ignore"):
+                array.flat[at] = np.float64(rng.choice(FLOATS)).astype(dtype)
+        elif dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            array.flat[at] = min(max(rng.choice(INTS), int(limits.min)), int(limits.max))
+    return array
 
 
 def _wrong(outcome: str, phase: str, text: str) -> dict[str, Any]:
