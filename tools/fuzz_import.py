@@ -1,13 +1,15 @@
 """Try changed model files on rnnrt's readers: no crash, no hang, no gigabytes, no error but rnnrt's own.
 
     python tools/fuzz_import.py --minutes 60 --seed 1 --out findings
+    python tools/fuzz_import.py --sweep --out findings
     python tools/fuzz_import.py --file findings/003.onnx
 
 Seeds are the model files below the folders given (by default tests/data, rnnrt/demo_data, and the folder that
 RNNRT_SHARED names), containers written of them, and ONNX's own cases of single operators. A case is a seed with one to
 four changes that know its format (fields of messages, edges, shapes, configurations, datasets, members of archives) or
 changes of bytes. It is loaded and run in a process of its own with limited memory and time. Every finding is saved with
-its traceback, made smaller, and can be made again from the seed of the run and the number of the case.
+its traceback, made smaller, and can be made again from the seed of the run and the number of the case. `--sweep` goes
+through ONNX's cases of single operators instead, and gives every attribute and constant extreme values in turn.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from fuzz.cases import Case, Seed, build, containers_of, draw_case, node_cases, seeds_below
+from fuzz.sweep import sweep
 from fuzz.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +89,26 @@ class Campaign:
         if self.found[signature(result)] <= _SAME:
             self.keep(case, number, result)
 
+    def sweep(self) -> int:
+        """Every attribute and constant of the ONNX seeds with extreme values; how many cases that were."""
+        path, number = self.out / "case", 0
+        for number, (what, data) in enumerate(sweep(seed for seed in self.seeds if seed.origin == "operator"), 1):
+            path.write_bytes(data)
+            result = self.worker.try_file(path, number)
+            self.outcomes[f"sweep {result['outcome']}"] += 1
+            if result["outcome"] not in GOOD:
+                self.found[signature(result)] += 1
+                if self.found[signature(result)] <= _SAME:
+                    (self.out / f"sweep{number:05d}.onnx").write_bytes(data)
+                    self.report(f"sweep{number:05d}.onnx", {"of": what, **result})
+        return number
+
+    def report(self, name: str, facts: dict[str, Any]) -> None:
+        """Save what is known of a finding, and say so."""
+        trace = facts.pop("traceback", "")
+        (self.out / f"{name}.txt").write_text(json.dumps(facts, indent=1) + "\n" + trace)
+        print(f"{name}: {facts['outcome']} while {facts['phase']}: {facts.get('where', '')}", flush=True)
+
     def keep(self, case: Case, number: int, result: dict[str, Any]) -> None:
         """Save a finding with as few of its changes as show it."""
         for step in reversed(range(len(case.steps))):
@@ -95,10 +118,7 @@ class Campaign:
                 case, result = fewer, again
         name = f"{number:06d}{Path(case.seed.name).suffix}"
         (self.out / name).write_bytes(build(case, self.others[case.seed.kind]))
-        facts = {"number": number, "seed": self.seed, "of": case.seed.name, "steps": case.steps, **result}
-        trace = facts.pop("traceback", "")
-        (self.out / f"{name}.txt").write_text(json.dumps(facts, indent=1) + "\n" + trace)
-        print(f"{name}: {result['outcome']} while {result['phase']}: {result.get('where', '')}", flush=True)
+        self.report(name, {"number": number, "seed": self.seed, "of": case.seed.name, "steps": case.steps, **result})
 
     def summary(self) -> str:
         """Counts, as text."""
@@ -117,6 +137,7 @@ def main() -> int:
     parser.add_argument("--kind", choices=("onnx", "keras", "container"), help="files of one kind alone")
     parser.add_argument("--out", type=Path, default=Path("findings"), help="where findings are saved")
     parser.add_argument("--no-node-cases", action="store_true", help="leave ONNX's cases of single operators out")
+    parser.add_argument("--sweep", action="store_true", help="try extreme values in every place instead of drawing")
     parser.add_argument("--file", type=Path, help="try this one file and print what came of it")
     args = parser.parse_args()
     with Worker() as worker:
@@ -132,7 +153,9 @@ def main() -> int:
         campaign = Campaign(seeds, args.seed, args.out.resolve(), worker)
         end, number = time.monotonic() + 60 * args.minutes, args.first
         try:
-            while number < args.first + args.cases if args.cases else time.monotonic() < end:
+            if args.sweep:
+                number = campaign.sweep()
+            while not args.sweep and (number < args.first + args.cases if args.cases else time.monotonic() < end):
                 campaign.step(number)
                 number += 1
         except KeyboardInterrupt:

@@ -19,7 +19,10 @@ from typing import Any
 from fuzz.trial import RUNNING, SECONDS
 
 GRACE = 5
-"""Seconds beyond the limit before a process that cannot be interrupted is killed."""
+"""Seconds beyond the limit, of the processor's time, before a process that cannot be interrupted is killed."""
+
+IDLE = 20
+"""How many times as long it may take by the clock: others may be using the machine."""
 _TOOLS = Path(__file__).resolve().parents[1]
 _START = 60
 _TAIL = 6000
@@ -33,7 +36,7 @@ class Worker:
     Parameters
     ----------
     seconds : int
-        What reading a file may take.
+        What reading a file may take, of the processor's time.
     program : sequence of str
         What the interpreter is given to run; it speaks as `fuzz.trial` does.
     """
@@ -111,13 +114,21 @@ class Worker:
 def _line(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
     """A line of the process's output; empty when it has ended, None when the time is up."""
     assert process.stdout is not None
-    end, data = time.monotonic() + seconds, b""
+    end, data = time.monotonic() + IDLE * seconds, b""
+    used = _processor_seconds(process.pid)
     while not data.endswith(b"\n"):
-        left = end - time.monotonic()
-        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-            return None
+        if not select.select([process.stdout], [], [], 0.5)[0]:
+            if time.monotonic() > end or _processor_seconds(process.pid) - used > seconds:
+                return None
+            continue
         part = os.read(process.stdout.fileno(), 1)  # lines are few and short, and the next one must stay
         if not part:
             return b""
         data += part
     return data
+
+
+def _processor_seconds(pid: int) -> float:
+    """The time that a process has had a processor, as Linux tells it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
