@@ -211,7 +211,8 @@ def _shape_constant(model: Any, rng: random.Random, words: Sequence[str]) -> Non
     if array.dtype.kind not in "fiu" or not array.size:
         return
     if array.dtype.kind == "f":
-        array.flat[rng.randrange(array.size)] = np.float32(rng.choice(_SINGLE))
+        with np.errstate(all="ignore"):
+            array.flat[rng.randrange(array.size)] = np.float64(rng.choice(_SINGLE)).astype(array.dtype)
     else:
         at = rng.randrange(array.size)
         limits = np.iinfo(array.dtype)
