@@ -53,6 +53,7 @@ _MODULES = {
     "models",
     "optimizers",
     "regularizers",
+    "torch",
     "utils",
 }
 

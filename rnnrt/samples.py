@@ -60,7 +60,15 @@ def wanted(graph: Graph, batch: int, steps: int) -> dict[Axis, int]:
     """The extents of free axes that are tried first."""
     axes = _free_axes(graph)
     named = {axis for axis in axes if isinstance(axis, str) and _is_batch(axis)}
-    return {axis: batch if axis in named or (not named and place == 0) else steps for axis, place in axes.items()}
+    states = {
+        (v.name, 1)
+        for v in graph.inputs
+        if len(graph.inputs) > 1 and [d is None for d in v.shape or ()] == [False, True, False]
+    }  # what recurrent layers take as their states has the batch in the middle
+    return {
+        axis: batch if axis in named or (not named and (place == 0 or axis in states)) else steps
+        for axis, place in axes.items()
+    }
 
 
 def _is_batch(name: str) -> bool:
@@ -84,7 +92,7 @@ def _trials(graph: Graph, batch: int, steps: int) -> Iterator[dict[Axis, int]]:
     fixed = sorted({d for v in graph.inputs for d in v.shape or () if isinstance(d, int) and 0 < d <= _EXTENTS[-1]})
     choices = {axis: list(dict.fromkeys((want, *fixed, *_EXTENTS))) for axis, want in first.items()}
     ranks = itertools.product(*(range(len(c)) for c in choices.values())) if len(choices) <= 4 else iter(())
-    for rank in sorted(ranks, key=lambda r: (sum(r), r))[1:]:
+    for rank in sorted(ranks, key=lambda r: (sum(k > 0 for k in r), sum(r), r))[1:]:
         extents = {axis: choices[axis][k] for axis, k in zip(choices, rank, strict=True)}
         if sum(math.prod(_shape(v, extents)) for v in graph.inputs) <= _MAX_ELEMENTS:
             yield extents

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from rnnrt.cli.common import (
+    CONSTANT,
     JSON,
     SAMPLE,
     console,
@@ -29,6 +31,7 @@ from rnnrt.cli.common import (
 )
 from rnnrt.errors import RnnrtError
 from rnnrt.models import Model, load
+from rnnrt.models.description_text import read_values
 from rnnrt.ops.evaluate import evaluate
 
 TOLERANCE = 2e-5
@@ -38,11 +41,26 @@ TOLERANCE = 2e-5
 @click.command()
 @click.argument("source", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Where to write; by default SOURCE with .rnnrt as its ending.")
+@CONSTANT
 @SAMPLE
+@click.option(
+    "--layers",
+    type=click.Path(),
+    help="The layers of a state_dict: a .yaml or .json list of {type, name, ...}, or an object with `layers` and the "
+    "other arguments of rnnrt.load.",
+)
 @click.option("--no-check", is_flag=True, help="Do not compare with the float64 reference.")
 @JSON
-def convert(source: str, output: str | None, sample: str | None, no_check: bool, as_json: bool) -> None:
-    """Convert SOURCE (.onnx, .keras, .h5 or .rnnrt) to a .rnnrt file.
+def convert(
+    source: str,
+    output: str | None,
+    constants: dict[str, Any],
+    sample: str | None,
+    layers: str | None,
+    no_check: bool,
+    as_json: bool,
+) -> None:
+    """Convert SOURCE (.onnx, .keras, .h5, .rnnrt, RTNeural's .json, or .safetensors with --layers) to a .rnnrt file.
 
     Prints what was read, what was recognised, and for each output the largest difference between the compiled result
     and the float64 reference. The call with --sample is recorded for `rnnrt verify`, else calls with made-up inputs.
@@ -52,7 +70,7 @@ def convert(source: str, output: str | None, sample: str | None, no_check: bool,
     screen = console()
     with Progress(console=screen, transient=True, disable=as_json or not screen.is_terminal) as progress:
         task = progress.add_task(f"reading {escape(source)}", total=steps)
-        model = load(source)
+        model = load_tensors(source, layers, constants) if layers else load(source, constants=constants)
         given = None if sample is None else read_arrays(sample, model)
         differences: dict[str, float] | None = None
         progress.advance(task)
@@ -86,6 +104,19 @@ def convert(source: str, output: str | None, sample: str | None, no_check: bool,
             f"the compiled result differs from the reference by {largest:.1e}, more than {TOLERANCE:.0e}; "
             "the file was written, but please report this with the model"
         )
+
+
+def load_tensors(source: str, layers: str, constants: Mapping[str, Any]) -> Model:
+    """The model of a state_dict and of the file that describes its layers.
+
+    Raises `RnnrtError` where that file does not say what it should.
+    """
+    values = read_values(layers)
+    arguments = values if isinstance(values, dict) else {"layers": values}
+    known = ("layers", "input_shape", "prefix", "ignore", "shared")
+    if "layers" not in arguments or not set(arguments) <= set(known):
+        raise RnnrtError(f"{layers}: has the keys {[str(k) for k in arguments]}; give a list, or {', '.join(known)}")
+    return load(source, constants=constants, **arguments)
 
 
 def compare(model: Model, feeds: Mapping[str, np.ndarray]) -> dict[str, float]:

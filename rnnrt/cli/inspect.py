@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
+from typing import Any
 
 import click
 import numpy as np
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rnnrt.cli.common import (
+    CONSTANT,
     JSON,
     MODEL,
     SAMPLE,
@@ -31,14 +33,18 @@ from rnnrt.models import load
 @MODEL
 @click.option("--batch", default=1, show_default=True, help="Extent of a free batch axis.")
 @click.option("--steps", default=10, show_default=True, help="Extent of other free axes.")
+@CONSTANT
 @SAMPLE
 @click.option("--nodes", is_flag=True, help="List every node.")
 @JSON
-def inspect(model: str, batch: int, steps: int, sample: str | None, nodes: bool, as_json: bool) -> None:
+def inspect(
+    model: str, batch: int, steps: int, constants: dict[str, Any], sample: str | None, nodes: bool, as_json: bool
+) -> None:
     """Show inputs, outputs, layers, sizes and operations of MODEL, and which operators run natively."""
-    loaded = load(model)
-    shapes = {name: np.shape(x) for name, x in inputs_for(loaded, sample, batch, steps).items()}
-    graph, rows = loaded.graph, loaded.describe(shapes)
+    loaded = load(model, constants=constants)
+    feeds = {name: np.asarray(x) for name, x in inputs_for(loaded, sample, batch, steps).items()}
+    shapes = {name: x.shape for name, x in feeds.items()}
+    graph, rows = loaded.graph, loaded.describe(feeds)
     flops = sum(row.flops for row in rows)
     hosted = [row for row in rows if not row.native]
     if as_json:

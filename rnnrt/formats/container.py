@@ -18,6 +18,7 @@ import numpy as np
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.formats.files import replacing
+from rnnrt.formats.safetensors import open_safetensors
 from rnnrt.ir import Graph, Node, Value
 from rnnrt.ops import get_operator, is_readable
 
@@ -158,18 +159,13 @@ def _pack_attr(value: Any, tensors: _Tensors) -> Any:
 
 
 def _open(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no mapping
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelFormatError(f"{path}: is not a whole .rnnrt file ({error}); convert the model again") from None
+    file = open_safetensors(path, ".rnnrt or .safetensors file", "convert the model again")
+    metadata = file.metadata
     if _KEY not in metadata:
-        raise ModelFormatError(
-            f"{path}: is a safetensors file without a graph; give the .onnx, .keras, .h5 or .rnnrt file of the network"
-        )
+        from rnnrt.formats.state_dict import explain
+
+        raise ModelFormatError(explain(file))
+    arrays = file.arrays()
     try:
         document = json.loads(metadata[_KEY])
     except (ValueError, RecursionError):

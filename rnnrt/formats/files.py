@@ -13,6 +13,13 @@ from typing import BinaryIO
 LFS_POINTER = b"version https://git-lfs"
 """How the small file begins that git-lfs keeps in the place of a large one."""
 
+PICKLE_ADVICE = """pickles can run code and are never loaded. Export the model to ONNX, or write its tensors in torch:
+  from safetensors.torch import save_file
+  state = torch.load("weights.pt", map_location="cpu", weights_only=True)
+  save_file({name: t.contiguous().clone() for name, t in state.items()}, "weights.safetensors")
+and give rnnrt.load("weights.safetensors", layers=[...]) the layers (see rnnrt.torch)"""
+"""What to do with what torch.save wrote."""
+
 
 def is_regular(path: Path) -> bool:
     """Whether there is an ordinary file: opening a pipe waits for a writer, and a device never ends.

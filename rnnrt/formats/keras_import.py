@@ -12,6 +12,7 @@ from typing import Any
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.formats import kind_of
+from rnnrt.formats.files import PICKLE_ADVICE
 from rnnrt.formats.hdf5 import H5Reader
 from rnnrt.formats.keras_arguments import Context
 from rnnrt.formats.keras_config import network_of
@@ -118,10 +119,7 @@ def _checked_entries(archive: zipfile.ZipFile, label: str) -> dict[str, zipfile.
         entries[info.filename] = info
     if "config.json" not in entries:
         if any(name.endswith(".pkl") for name in entries):
-            raise ModelFormatError(
-                f"{label}: holds pickles, as torch.save writes them; pickles can run code and are never loaded. "
-                "Export the model to ONNX"
-            )
+            raise ModelFormatError(f"{label}: holds pickles, as torch.save writes them; {PICKLE_ADVICE}")
         if any(name.endswith("saved_model.pb") for name in entries):
             raise ModelFormatError(f"{label}: is a zipped SavedModel; save the model as .keras")
         raise ModelFormatError(f"{label}: is a zip archive without config.json, so not a Keras model")

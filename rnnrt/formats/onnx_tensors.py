@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
-from rnnrt.formats.files import LFS_POINTER, is_regular
+from rnnrt.formats.onnx_external import DataFolder
+from rnnrt.ir import Dim, Value
 
-_FLOAT16, _STRING, _BFLOAT16 = 10, 8, 16
+HALF, _STRING, _BFLOAT16 = 10, 8, 16
 
 DTYPES: dict[int, np.dtype] = {
     code: np.dtype(name)
     for code, name in {
         1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
-        _FLOAT16: "float32", 11: "float64", 12: "uint32", 13: "uint64", _BFLOAT16: "float32",
+        HALF: "float32", 11: "float64", 12: "uint32", 13: "uint64", _BFLOAT16: "float32",
     }.items()
 }  # fmt: skip
 """The dtype in which rnnrt holds each of ONNX's types."""
 
-_STORED = {**DTYPES, _FLOAT16: np.dtype("float16"), _BFLOAT16: np.dtype("uint16")}
+_STORED = {**DTYPES, HALF: np.dtype("float16"), _BFLOAT16: np.dtype("uint16")}
 
 
 def dtype_of(code: int, where: str) -> np.dtype:
@@ -48,14 +48,54 @@ def _type_name(code: int) -> str:
         return f"number {code}"
 
 
-def tensor_to_array(tensor: Any, folder: Path, where: str) -> np.ndarray:
+def declared_value(info: Any, name: str, note: Callable[[str], None], optional: bool = False) -> Value:
+    """What an onnx.ValueInfoProto says of a graph's input or output, as the value `name` of the IR.
+
+    Parameters
+    ----------
+    info : onnx.ValueInfoProto
+    name : str
+    note : callable
+        Told why the type is not one that rnnrt has.
+    optional : bool
+        Whether the type may be missing, to be inferred later.
+    """
+    unknown = Value(name, np.dtype(np.float32))
+    kind = info.type.WhichOneof("value")
+    if kind is None and optional:
+        return unknown
+    if kind != "tensor_type":
+        note(f"{info.name!r} is of type {kind}; only tensors are supported")
+        return unknown
+    tensor = info.type.tensor_type
+    if tensor.elem_type == 0:
+        return unknown
+    shape = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
+    return Value(name, dtype_of(tensor.elem_type, f"{info.name!r}"), shape)
+
+
+def _dim(proto: Any) -> Dim:
+    """A declared extent. Exporters make up names for what they know nothing of; such names say nothing."""
+    if proto.HasField("dim_value"):
+        return int(proto.dim_value) if proto.dim_value >= 0 else None
+    name = proto.dim_param
+    made_up = name.startswith(("?", "unk__", "unknown")) or name.lower() in ("", "none", "-1", "*")
+    return None if made_up else name
+
+
+def is_half(info: Any) -> bool:
+    """Whether an onnx.ValueInfoProto declares a float16 tensor."""
+    return info.type.WhichOneof("value") == "tensor_type" and info.type.tensor_type.elem_type == HALF
+
+
+def tensor_to_array(tensor: Any, folder: DataFolder, where: str) -> np.ndarray:
     """The contents of a TensorProto.
 
     Parameters
     ----------
     tensor : onnx.TensorProto
-    folder : Path
-        Where the model lies; external data is read from below it only.
+    folder : DataFolder
+        Where external data may lie.
     where : str
         How messages name the tensor's place.
 
@@ -76,16 +116,15 @@ def tensor_to_array(tensor: Any, folder: Path, where: str) -> np.ndarray:
     stored = _STORED[tensor.data_type]
     count = math.prod(shape)
     if tensor.data_location == tensor.EXTERNAL:
-        raw: bytes | None = _external(tensor, folder, count * stored.itemsize, where)
-    else:
-        raw = tensor.raw_data if tensor.HasField("raw_data") else None
-    if raw is not None:
+        array = folder.read(tensor, stored.newbyteorder("<"), count, where)
+    elif tensor.HasField("raw_data"):
+        raw = tensor.raw_data
         if len(raw) != count * stored.itemsize:
             raise ModelFormatError(
                 f"{where}: holds {len(raw)} bytes, shape {shape} of {stored} needs {count * stored.itemsize}; "
                 "the file is corrupt"
             )
-        array = np.frombuffer(raw, stored.newbyteorder("<")).astype(stored)
+        array = np.frombuffer(raw, stored.newbyteorder("<"))
     else:
         array = _typed_field(tensor, stored, where)
         if array.size != count:
@@ -108,40 +147,6 @@ def _typed_field(tensor: Any, stored: np.dtype, where: str) -> np.ndarray:
     if tensor.data_type in (12, 13):
         return np.array(tensor.uint64_data, np.uint64).astype(stored)
     values = np.array(tensor.int32_data, np.int64)
-    if tensor.data_type == _FLOAT16:
+    if tensor.data_type == HALF:
         return values.astype(np.uint16).view(np.float16)
     return values.astype(stored)
-
-
-def _external(tensor: Any, folder: Path, needed: int, where: str) -> bytes:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    what = f"{where}: external data file {location!r}"
-    if "\0" in location:
-        raise ModelFormatError(f"{what} has no valid name; the file is corrupt")
-    path = (folder / location).resolve()
-    if not location or Path(location).is_absolute() or folder.resolve() not in path.parents:
-        raise ModelFormatError(f"{where}: external data {location!r} lies outside the model's folder; that is not read")
-    try:
-        offset = int(entries.get("offset", "0"))
-        length = int(entries.get("length", str(needed)))
-    except ValueError:
-        raise ModelFormatError(f"{where}: external data has offset or length that is no number") from None
-    if offset < 0 or length != needed:
-        raise ModelFormatError(f"{where}: external data of {length} bytes at {offset}; its shape needs {needed}")
-    try:
-        if not is_regular(path):
-            raise ModelFormatError(f"{what} is a folder, pipe or device; put the data file itself beside the model")
-        with path.open("rb") as stream:
-            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-                raise ModelFormatError(
-                    f"{what} is a git-lfs pointer, not the data; run `git lfs pull` to fetch the file"
-                )
-            size = stream.seek(0, os.SEEK_END)
-            stream.seek(min(offset, size))
-            raw = stream.read(length)
-    except OSError as error:
-        raise ModelFormatError(f"{what} cannot be read ({error.strerror}); keep it beside the model") from None
-    if len(raw) != length:
-        raise ModelFormatError(f"{what} ends early: {len(raw)} of {length} bytes; download or copy it again")
-    return raw

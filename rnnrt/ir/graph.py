@@ -76,15 +76,21 @@ class Graph:
                     yield from value.subgraphs()
 
 
+def names_read(node: Node) -> set[str]:
+    """Names that a node and its bodies read from the graph it stands in, and from those around it."""
+    read = {name for name in node.inputs if name}
+    for value in node.attrs.values():
+        if isinstance(value, Graph):
+            read |= outer_names(value)
+    return read
+
+
 def outer_names(graph: Graph) -> set[str]:
     """Names that `graph` reads but does not define: what a subgraph captures from outside."""
     defined = {v.name for v in graph.inputs} | set(graph.constants)
     used: set[str] = set()
     for node in graph.nodes:
-        used.update(i for i in node.inputs if i)
-        for value in node.attrs.values():
-            if isinstance(value, Graph):
-                used |= outer_names(value)
+        used |= names_read(node)
         defined.update(node.outputs)
     used.update(v.name for v in graph.outputs)
     return used - defined

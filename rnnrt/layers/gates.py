@@ -81,6 +81,34 @@ def ir_weights_to_keras(
     return kernel, recurrent, rows if two_rows else rows[0] + rows[1]
 
 
+def torch_weights(
+    op: str,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    bias_ih: np.ndarray | None = None,
+    bias_hh: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Weights of one direction of torch's LSTM, GRU or RNN in the layouts of Keras's layer, GRU with reset_after.
+
+    Parameters
+    ----------
+    op : {"LSTM", "GRU", "RNN"}
+    weight_ih : ndarray (G*H, I)
+    weight_hh : ndarray (G*H, H)
+    bias_ih, bias_hh : ndarray (G*H,), optional
+        Both or neither.
+
+    Returns
+    -------
+    kernel (I, G*H), recurrent kernel (H, G*H), and bias: None, (2, 3*H) for GRU and else (G*H,)
+    """
+    kernel, recurrent = (permute_gates(w, op, "torch", "keras").T for w in (weight_ih, weight_hh))
+    if bias_ih is None or bias_hh is None:
+        return kernel, recurrent, None
+    rows = permute_gates(np.stack([bias_ih, bias_hh]), op, "torch", "keras", axis=1)
+    return kernel, recurrent, rows if op == "GRU" else rows[0] + rows[1]
+
+
 def cudnn_weights(
     op: str, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,30 +4,60 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, UnsupportedModelError
-from rnnrt.formats import read_any
+from rnnrt.formats import foreseen, read_any
 from rnnrt.formats.keras_arguments import Context
 from rnnrt.formats.keras_config import network_of
 from rnnrt.formats.keras_export_config import Serializer
 from rnnrt.formats.keras_import import is_legacy
+from rnnrt.formats.state_dict import read_state_dict
+from rnnrt.formats.torch_network import network_of as network_of_tensors
 from rnnrt.layers import Network
 from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
+from rnnrt.models.constants import with_constants
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
+from rnnrt.passes import recognise
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
-    """Read a network from an .onnx, .keras, .h5 or .rnnrt file.
+def load(
+    path: str | os.PathLike[str],
+    threads: int | None = None,
+    *,
+    constants: Mapping[str, Any] | None = None,
+    layers: Sequence[Any] | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    prefix: str | None = None,
+    ignore: Iterable[str] = (),
+    shared: Mapping[str, str] | None = None,
+) -> Model:
+    """Read a network from an .onnx, .keras, .h5, .rnnrt or .json file, or torch's tensors with the layers they are of.
 
     Parameters
     ----------
     path : path-like
     threads : int, optional
         How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
+    constants : mapping of str to number or array_like, optional
+        Inputs of an .onnx or .rnnrt file, by name, that are to be constants, as in ``constants={"sr": 16000}``. They
+        are then no longer inputs, and branches that they decide are gone; `Model.save` writes the model so.
+    layers : sequence, optional
+        What a state_dict of torch (.safetensors, or JSON) belongs to: layers of `rnnrt.torch` in the order they run in,
+        or {"type": "LSTM", "name": "rnn", ...} or ("rnn", {"type": "LSTM", ...}) for them. The arguments that
+        follow are for such files alone.
+    input_shape : sequence of int or None, optional
+        Without the first axis; by default what the first layer with tensors needs.
+    prefix : str, optional
+        What stands before all names of tensors, such as "model."; by default it is found where all of them have it.
+    ignore : iterable of str
+        Patterns, as of file names, of tensors that no layer needs; others are an error.
+    shared : mapping of str to str, optional
+        Names that are not in the file, and the tensors that stand for them. What safetensors.torch.save_model left out
+        is known.
 
     Returns
     -------
@@ -36,18 +66,26 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
     Raises
     ------
     ModelFormatError
-        The file is missing, truncated, corrupt or of an unknown kind.
+        The file is missing, truncated, corrupt or of an unknown kind, or its tensors are not those of the layers.
     UnsupportedModelError
         The file holds something that rnnrt cannot run exactly; every reason is listed.
     ShapeError
-        Shapes within the file do not fit together; the message names the node.
+        Shapes within the file do not fit together; the message names the node. Or a constant does not fit an input.
+    RnnrtError
+        Constants were given for a file of layers, whose inputs cannot become constants.
     """
     file = os.fspath(path)
+    if layers is None and (input_shape is not None or prefix is not None or ignore or shared):
+        raise RnnrtError(f"{file}: input_shape, prefix, ignore and shared go with layers=[...]; give it too")
     try:
+        if layers is not None:
+            _without(constants, file)
+            return _of_tensors(file, threads, layers, input_shape, prefix, ignore, shared)
         graph, network, version = read_any(path)
         try:
             if network is None:
-                return Model.from_graph(graph, threads)
+                return Model.from_graph(recognise(with_constants(graph, constants or {})), threads)
+            _without(constants, file)
             return Model.from_network(network, threads, is_legacy(version), graph.metadata, graph)
         except UnsupportedModelError as error:
             raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
@@ -57,6 +95,27 @@ def load(path: str | os.PathLike[str], threads: int | None = None) -> Model:
         raise RnnrtError(f"{file}: nested too deeply") from None
     except MemoryError as error:
         raise RnnrtError(f"{file}: needs more memory than there is ({error})") from None
+
+
+def _without(constants: Mapping[str, Any] | None, file: str) -> None:
+    if constants:
+        raise RnnrtError(
+            f"{file}: constants={sorted(map(str, constants))}: inputs of Keras layers cannot become constants; "
+            "pass their values at each call, or save the model as .onnx and load that with constants"
+        )
+
+
+def _of_tensors(file: str, threads: int | None, layers: Any, input_shape: Any, *options: Any) -> Model:
+    with foreseen(file):
+        state = read_state_dict(file, *options)
+        try:
+            network = network_of_tensors(layers, state, input_shape)
+            return Model.from_network(network, threads, False, {"format": "state_dict"})
+        except UnsupportedModelError as error:
+            raise UnsupportedModelError(os.path.basename(file), error.reasons) from None
+        except (ShapeError, ModelFormatError) as error:
+            text = str(error)
+            raise type(error)(text if text.startswith(file) else f"{file}: {text}") from None
 
 
 def load_model(path: str | os.PathLike[str], custom_objects: Any = None, compile: bool = True) -> Model:

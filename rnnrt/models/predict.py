@@ -10,6 +10,7 @@ import numpy as np
 from rnnrt.callbacks import CallbackList
 from rnnrt.errors import ShapeError
 from rnnrt.layers.graphs import StateSlot, inference_graph
+from rnnrt.layers.leading import Leading
 from rnnrt.runtime import Session
 from rnnrt.training.batches import make_batches
 
@@ -82,6 +83,8 @@ class Prediction:
         size = 32 if batch_size is None else int(batch_size)
         if size < 1:
             raise ShapeError(f"batch_size={batch_size} must be positive")
+        if self.network is not None and any(isinstance(part, Leading) for part in self.network.walk()):
+            size = max(rows, 1)  # the first axis is not the batch
         for number, start in enumerate(range(0, max(rows, 1), size)):
             if steps is not None and number >= steps:
                 return

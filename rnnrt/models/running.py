@@ -202,9 +202,15 @@ class Running:
         """The instruction set that plans are made for."""
         return self._session.target.isa
 
-    def describe(self, shapes: Mapping[str, tuple[int, ...]]) -> list[NodeInfo]:
-        """The nodes that run for these input shapes, with their operations and whether a kernel runs them."""
-        return describe(self._session, shapes)
+    def describe(self, given: Mapping[str, Any]) -> list[NodeInfo]:
+        """The nodes that run for these inputs, with their operations and whether a kernel runs them.
+
+        Parameters
+        ----------
+        given : mapping of str to tuple of int or ndarray
+            Every input's shape, or an array of that shape; with arrays the branches that their values decide are taken.
+        """
+        return describe(self._session, given)
 
     def save(
         self,

@@ -13,6 +13,7 @@ from rnnrt.formats.files import replacing
 from rnnrt.formats.hdf5 import H5Reader
 from rnnrt.formats.keras_store import hdf5_of
 from rnnrt.formats.keras_weights import load_groups, load_named
+from rnnrt.formats.safetensors import open_safetensors
 from rnnrt.layers import Layer
 from rnnrt.layers.variable import Variable
 
@@ -78,17 +79,14 @@ def _from_h5(model: Any, file: Path) -> list[tuple[Variable, np.ndarray]]:
 
 
 def _from_safetensors(model: Any, file: Path) -> list[tuple[Variable, np.ndarray]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        arrays = load_file(file)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise ModelFormatError(f"{file}: is damaged or no safetensors file: {error}") from None
+    arrays = open_safetensors(file).arrays()
     named = _named(model)
     missing, unknown = sorted(set(named) - set(arrays)), sorted(set(arrays) - set(named))
     if missing or unknown:
-        raise ModelFormatError(f"{file}: holds other weights: missing {missing[:10]}, unknown {unknown[:10]}")
+        advice = "; rnnrt.torch.load_state_dict takes those of torch" * (
+            bool(unknown) and not any("/" in n for n in unknown)
+        )
+        raise ModelFormatError(f"{file}: holds other weights: missing {missing[:10]}, unknown {unknown[:10]}{advice}")
     return [(v, arrays[name]) for name, v in named.items()]
 
 

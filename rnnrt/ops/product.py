@@ -19,9 +19,11 @@ def pack_columns(matrix: np.ndarray, lanes: int) -> np.ndarray:
     """(K, N) -> (panels, K, lanes), zeros beyond the last column."""
     depth, columns = matrix.shape
     panels = -(-columns // lanes)
-    padded = np.zeros((depth, panels * lanes), matrix.dtype)
-    padded[:, :columns] = matrix
-    return np.ascontiguousarray(padded.reshape(depth, panels, lanes).transpose(1, 0, 2))
+    packed = np.zeros((panels, depth, lanes), matrix.dtype)
+    whole = columns // lanes
+    packed[:whole] = matrix[:, : whole * lanes].reshape(depth, whole, lanes).transpose(1, 0, 2)
+    packed[whole:, :, : columns - whole * lanes] = matrix[:, whole * lanes :]
+    return packed
 
 
 def pad_row(row: np.ndarray, lanes: int) -> np.ndarray:

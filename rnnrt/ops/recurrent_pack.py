@@ -40,9 +40,12 @@ def pack_panels(weights: np.ndarray, gates: int, lanes: int) -> np.ndarray:
     """(gates*H, K) -> (panels, K, gates, lanes), the last panel padded with zeros."""
     hidden, depth = weights.shape[0] // gates, weights.shape[1]
     panels = -(-hidden // lanes)
-    padded = np.zeros((gates, panels * lanes, depth), weights.dtype)
-    padded[:, :hidden] = weights.reshape(gates, hidden, depth)
-    return np.ascontiguousarray(padded.reshape(gates, panels, lanes, depth).transpose(1, 3, 0, 2))
+    packed = np.zeros((panels, depth, gates, lanes), weights.dtype)
+    weights = weights.reshape(gates, hidden, depth)
+    whole = hidden // lanes
+    packed[:whole] = weights[:, : whole * lanes].reshape(gates, whole, lanes, depth).transpose(1, 3, 0, 2)
+    packed[whole:, ..., : hidden - whole * lanes] = weights[:, whole * lanes :].transpose(2, 0, 1)
+    return packed
 
 
 def pack_parts(weights: np.ndarray, parts: Sequence[int], lanes: int) -> np.ndarray:

@@ -8,9 +8,10 @@ from rnnrt.ir import Graph
 from rnnrt.ops import TensorSpec
 from rnnrt.passes.check import check
 from rnnrt.passes.fold import fold
+from rnnrt.passes.lift import LIFTED, NOT_LIFTED, lift
 from rnnrt.passes.prune import prune
 
-__all__ = ["check", "fold", "prune", "specialise"]
+__all__ = ["LIFTED", "NOT_LIFTED", "check", "fold", "prune", "recognise", "specialise"]
 
 
 def specialise(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, dict[str, TensorSpec]]:
@@ -39,3 +40,20 @@ def specialise(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, di
     graph = prune(graph)
     check(graph, specs)
     return graph, inferred
+
+
+def recognise(graph: Graph) -> Graph:
+    """The graph with the recurrences that its exporter wrote as loops or step by step as LSTM, GRU and RNN nodes.
+
+    Its metadata says under `LIFTED` what was found, and under `NOT_LIFTED` which loops stay and why. A graph in which
+    nothing was found comes back as it is otherwise.
+
+    Raises
+    ------
+    ModelFormatError, UnsupportedModelError, ShapeError
+        As `specialise`.
+    """
+    simple, specs = specialise(graph, {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs})
+    lifted, told = lift(simple, specs)
+    found = graph if lifted is simple else prune(lifted)
+    return found.replace(metadata={**graph.metadata, **told}) if told else found

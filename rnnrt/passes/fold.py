@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
 from rnnrt.ir import Graph, Node, Value
 from rnnrt.ops import TensorSpec, get_operator
-from rnnrt.ops.control import Control, If
+from rnnrt.ops.control import Control, If, InferBody
 from rnnrt.ops.evaluate import evaluate_node
+from rnnrt.ops.python import Python
 
 Specs = dict[str, TensorSpec]
 
@@ -89,7 +91,7 @@ class _Fold:
             outputs = operator.infer(node, inputs)
         for spec in outputs:
             _check_size(node, spec)
-        if self._foldable(inputs, outputs):
+        if operator is not Python and self._foldable(inputs, outputs):
             arrays = [None if s is None else s.value for s in inputs]
             with np.errstate(all="ignore"):
                 results = evaluate_node(node, arrays, {})
@@ -134,16 +136,23 @@ class _Fold:
         """Infer through the bodies, and fold each of them in its surroundings."""
 
         def infer(body: Graph, given: Sequence[TensorSpec]) -> list[TensorSpec]:
-            self.work.bodies += 1
-            if self.work.bodies > _MOST_BODIES:
-                raise ModelFormatError(f"{node.label()}: has too many loops nested in loops; export the model anew")
-            names = {v.name: s for v, s in zip(body.inputs, given, strict=True)}
-            folded, inner = _fold(body, {**self.specs, **names}, self.work)
-            bodies[id(body)] = (folded, inner)
+            if operator is not If or id(body) not in bodies:
+                self.work.bodies += 1
+                if self.work.bodies > _MOST_BODIES:
+                    raise ModelFormatError(f"{node.label()}: has too many loops nested in loops; export the model anew")
+                names = {v.name: s for v, s in zip(body.inputs, given, strict=True)}
+                bodies[id(body)] = _fold(body, {**self.specs, **names}, self.work)
+            folded, inner = bodies[id(body)]
             return [inner[v.name] for v in folded.outputs]
 
         bodies: dict[int, tuple[Graph, Specs]] = {}
-        outputs = operator.infer_bodies(node, inputs, infer)
+        try:
+            outputs = operator.infer_bodies(node, inputs, infer)
+        except ShapeError as error:
+            if operator is not If:
+                raise
+            node = _one_way(node, error, infer, bodies)
+            outputs = operator.infer_bodies(node, inputs, infer)
         attrs = dict(node.attrs)
         for key, body in node.attrs.items():
             if isinstance(body, Graph):
@@ -181,6 +190,33 @@ def _check_size(node: Node, spec: TensorSpec) -> None:
             f"{node.label()}: its result of shape {spec.shape} takes {size} bytes, more memory than there is; "
             "check the shapes in the file"
         )
+
+
+def _one_way(node: Node, error: ShapeError, infer: InferBody, done: Mapping[int, object]) -> Node:
+    """An If of which one branch does not fit the shapes, so that no run takes it: a run that does raises the error.
+
+    Raises `error` where both branches fit, or neither does. `done` has the branches that fit by their identity.
+    """
+    for key, other in (("then_branch", "else_branch"), ("else_branch", "then_branch")):
+        body: Graph = node.attrs[key]
+        if id(body) in done:
+            continue
+        try:
+            types = infer(node.attrs[other], ())
+        except ShapeError:
+            raise error from None
+        if len(types) != len(body.outputs):
+            raise error
+
+        def refuse() -> NoReturn:
+            raise error
+
+        results = tuple(TensorSpec(s.dtype, s.shape) for s in types)
+        names = tuple(f"{v.name}/{key}{k}" for k, v in enumerate(body.outputs))
+        outputs = tuple(Value(name, s.dtype, s.shape) for name, s in zip(names, results, strict=True))
+        refusal = Node("Python", (), names, {"call": refuse, "results": results}, node.name)
+        return Node(node.op, node.inputs, node.outputs, {**node.attrs, key: Graph((), outputs, (refusal,))}, node.name)
+    raise error
 
 
 def _typed(value: Value, spec: TensorSpec) -> Value:

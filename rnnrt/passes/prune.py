@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnrt.ir import Graph, Node, outer_names
+from rnnrt.ir import Graph, Node, names_read
 
 _OPTIONAL_OUTPUTS = frozenset(
     {"LSTM", "GRU", "RNN", "LSTMGradient", "GRUGradient", "RNNGradient", "LayerNormalization", "MaxPool"}
@@ -22,9 +22,6 @@ def prune(graph: Graph) -> Graph:
         if node.op in _OPTIONAL_OUTPUTS:
             outputs = tuple(name if name in live else "" for name in outputs)
         kept.append(Node(node.op, node.inputs, outputs, attrs, node.name))
-        live.update(name for name in node.inputs if name)
-        for value in attrs.values():
-            if isinstance(value, Graph):
-                live |= outer_names(value)
+        live |= names_read(kept[-1])
     constants = {name: array for name, array in graph.constants.items() if name in live}
     return graph.replace(nodes=tuple(reversed(kept)), constants=constants)

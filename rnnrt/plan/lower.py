@@ -182,8 +182,9 @@ class _Lowering:
             raise
         except Exception as error:  # what `infer` could not see, for it knew less
             raise ShapeError(f"{node.label()}: {error}; its inputs have the types {in_specs}") from error
+        typed = all(_has_kernels(spec) for spec in (*in_specs, *out_specs) if spec is not None)
         if calls is not None and all(
-            c.kernel == "alias" or program.has_kernel(self.target.isa, c.kernel) for c in calls
+            c.kernel == "alias" or (typed and program.has_kernel(self.target.isa, c.kernel)) for c in calls
         ):
             for name, spec in zip(node.outputs, out_specs, strict=True):
                 if name and not any(call.kernel == "alias" for call in calls):
@@ -280,7 +281,10 @@ class _Lowering:
         return True
 
     def _copy(self, source: int, destination: int, label: str) -> None:
-        self.code.append(_Instruction("kernel", label, _IDENTITY, (source,), (destination,)))
+        if _has_kernels(self.tensors[source].spec):
+            self.code.append(_Instruction("kernel", label, _IDENTITY, (source,), (destination,)))
+        else:
+            self.code.append(_Instruction("host", label, list, (source,), (destination,)))
 
     def _output(self, place_: str, what: Any, name: str) -> None:
         """Let a kernel write straight into the caller's array; copy what is an input, a constant or given twice."""
@@ -328,6 +332,11 @@ class _Lowering:
             tuple(s.label for s in self.code),
             tuple(self.hosted),
         )
+
+
+def _has_kernels(spec: TensorSpec) -> bool:
+    """Whether kernels know the dtype; float16 they do not."""
+    return spec.dtype.name in program.DTYPES
 
 
 def _where(tensor: _Tensor, offsets: Mapping[object, int]) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from rnnrt.ops import TensorSpec, get_operator
-from rnnrt.passes import specialise
+from rnnrt.ops import get_operator
 from rnnrt.runtime.session import Session
 
 
@@ -24,17 +24,22 @@ class NodeInfo:
     native: bool
 
 
-def describe(session: Session, shapes: Mapping[str, tuple[int, ...]]) -> list[NodeInfo]:
-    """The nodes that run for these input shapes, in order.
+def describe(session: Session, given: Mapping[str, Any]) -> list[NodeInfo]:
+    """The nodes that run for these inputs, in order.
+
+    Parameters
+    ----------
+    session : Session
+    given : mapping of str to tuple of int or ndarray
+        Every input's shape, or an array of that shape, whose value is known where it decides a branch.
 
     Raises
     ------
     ShapeError
         The network does not take these shapes.
     """
-    inputs = {v.name: TensorSpec(v.dtype, tuple(shapes[v.name])) for v in session.graph.inputs}
-    graph, specs = specialise(session.graph, inputs)
-    _, plan = session.plan_for(shapes)
+    graph, specs = session.specialised(given)
+    _, plan = session.plan_for(given)
     hosted = set(plan.hosted) if plan is not None else {node.label() for node in graph.nodes}
     found = []
     for node in graph.nodes:

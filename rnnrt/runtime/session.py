@@ -137,10 +137,24 @@ class Session:
             raise RnnrtError("shapes depend on data, so there is no plan whose instructions could be timed")
         return BoundPlan(plan, self.threads).profile(arrays, runs)
 
-    def plan_for(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Graph, Plan | None]:
-        """The folded graph and the plan for these input shapes (plan None: shapes depend on data)."""
-        specs = {v.name: TensorSpec(v.dtype, tuple(shapes[v.name])) for v in self.graph.inputs}
-        graph, specs = specialise(self.graph, specs)
+    def specialised(self, given: Mapping[str, Any]) -> tuple[Graph, dict[str, TensorSpec]]:
+        """The graph folded for these input shapes, and its types.
+
+        Parameters
+        ----------
+        given : mapping of str to tuple of int or ndarray
+            Every input's shape, or an array of that shape; the value of one that decides a branch is taken as known.
+        """
+        specs = {}
+        for i, value in enumerate(self.graph.inputs):
+            x = given[value.name]
+            known = np.asarray(x, value.dtype) if isinstance(x, np.ndarray) and i in self._deciding else None
+            specs[value.name] = TensorSpec(value.dtype, x.shape if isinstance(x, np.ndarray) else tuple(x), known)
+        return specialise(self.graph, specs)
+
+    def plan_for(self, given: Mapping[str, Any]) -> tuple[Graph, Plan | None]:
+        """The folded graph and the plan for what `specialised` takes (plan None: shapes depend on data)."""
+        graph, specs = self.specialised(given)
         return graph, lower(graph, specs, self.target, self._packs, self.threads)
 
     def executor_for(self, shapes: Mapping[str, tuple[int, ...]]) -> program.Executor | None:
@@ -239,7 +253,9 @@ def checked_input(value: Value, given: Any) -> np.ndarray:
         or any(isinstance(want, int) and want != got for want, got in zip(value.shape, array.shape, strict=True))
     ):
         want = tuple(d if isinstance(d, int) else None for d in value.shape)
-        raise ShapeError(f"input {value.name!r} takes shape {want} (None: any), got {array.shape}")
+        raise ShapeError(
+            f"input {value.name!r} takes shape {want} (None: any), got {array.shape}; the model fixes the other extents"
+        )
     return np.require(array, requirements=["C", "A"])
 
 

@@ -252,3 +252,35 @@ def test_both_converters_are_one(tmp_path: Path, start: list[str]) -> None:
     )
     assert failed.returncode != 0
     assert failed.stderr.strip() == "Error: absent.onnx: no such file"
+
+
+def test_tensors_are_converted_with_their_layers(tmp_path: Path) -> None:
+    data = Path(__file__).resolve().parents[1] / "data" / "torch"
+    listed = [
+        {"type": "Embedding", "name": "embed"}, {"type": "GRU", "name": "gru", "batch_first": True},
+        {"type": "Linear", "name": "out"}, "LogSoftmax",
+    ]  # fmt: skip
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    (tmp_path / "object.json").write_text(json.dumps({"layers": listed, "prefix": ""}))
+    (tmp_path / "other.json").write_text(json.dumps({"modules": listed}))
+    for name in ("list", "object"):
+        target = tmp_path / f"{name}.rnnrt"
+        call("convert", data / "tied.safetensors", "--layers", tmp_path / f"{name}.json", "-o", target)
+        recorded = np.load(data / "tied.npz")
+        np.testing.assert_allclose(rnnrt.load(target)(recorded["x0"]), recorded["y0"], rtol=0, atol=1e-5)
+    wrong = call("convert", data / "tied.safetensors", "--layers", tmp_path / "other.json", ok=False).output
+    assert "has the keys ['modules']; give a list, or layers, input_shape" in wrong
+    assert "perhaps GRU" in call("inspect", data / "tied.safetensors", ok=False).output
+
+
+def test_float16_is_compared_as_such(tmp_path: Path) -> None:
+    """Results that are rounded to float16 on different sides are equal; a difference of two steps is one."""
+    one = np.array([1, 2], np.float16)
+    assert CONVERT.largest_difference(np.nextafter(one, np.float16(9)), one) == 0
+    assert CONVERT.largest_difference(one + np.float16(2**-8), one) > 1e-3
+    assert CONVERT.largest_difference(np.array([np.nan], np.float16), one[:1]) == float("inf")
+    value = Value("x", F32, (700,))
+    graph = Graph((value,), (Value("y", np.dtype("float16")),), (Node("Cast", ("x",), ("y",), {"to": 10}),))
+    write_container(tmp_path / "half.rnnrt", graph)
+    call("convert", tmp_path / "half.rnnrt", "-o", tmp_path / "again.rnnrt")
+    call("verify", tmp_path / "again.rnnrt")

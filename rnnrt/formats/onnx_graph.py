@@ -1,0 +1,275 @@
+"""One graph of an ONNX model, or the body of a node or a function, to the IR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnrt.errors import ModelFormatError
+from rnnrt.formats.onnx_external import DataFolder
+from rnnrt.formats.onnx_order import in_order
+from rnnrt.formats.onnx_tensors import declared_value, tensor_to_array
+from rnnrt.formats.onnx_upgrade import RawNode, upgrade
+from rnnrt.ir import Graph, Node, Value
+from rnnrt.ops import REQUIRED, get_operator, is_readable, operator_names
+
+OLDEST_OPSET = 7
+_BORROWED = {("com.microsoft", "Gelu")}
+"""Operators of other domains that mean what ONNX's own of that name means."""
+_MAX_DEPTH = 64
+_MAX_UNFOLDED = 100_000
+"""Nodes of functions; functions that call functions can grow without end."""
+
+
+def domain_name(domain: str) -> str:
+    """A domain under one name; ONNX's own has two."""
+    return "" if domain == "ai.onnx" else domain
+
+
+def opset_versions(imports: Any) -> dict[str, int]:
+    """Versions by domain, of the `opset_import` of a model or function."""
+    return {domain_name(o.domain): int(o.version) for o in imports}
+
+
+@dataclass
+class ModelScope:
+    """What all graphs of one model share. Names become unique over all of them, as the IR wants it.
+
+    Parameters
+    ----------
+    source : str
+        How messages name the model.
+    folder : DataFolder
+    kinds : type
+        onnx.AttributeProto.
+    functions : mapping of (str, str, str) to onnx.FunctionProto
+        By domain, name and overload.
+    used : set of str
+        Names of the IR that are taken.
+    """
+
+    source: str
+    folder: DataFolder
+    kinds: Any
+    functions: Mapping[tuple[str, str, str], Any]
+    used: set[str] = field(default_factory=set)
+    reasons: list[str] = field(default_factory=list)
+    copies: dict[str, int] = field(default_factory=dict)
+    unfolded: int = 0
+
+    def unique(self, name: str) -> str:
+        """`name`, or a variation of it where it is taken; marks it as taken."""
+        found, k = name, self.copies.get(name, 0)
+        while found in self.used:
+            k += 1
+            found = f"{name}__{k}"
+        self.copies[name] = k
+        self.used.add(found)
+        return found
+
+
+class GraphReader:
+    """Reads one graph or body.
+
+    Parameters
+    ----------
+    model : ModelScope
+    scope : mapping of str to str
+        The file's names of the enclosing graphs to the IR's.
+    opsets : mapping of str to int
+    place : str
+        How messages name the graph.
+    depth : int
+    given : mapping of str to object
+        Values of the attributes that the nodes of a function's body refer to.
+    """
+
+    def __init__(
+        self,
+        model: ModelScope,
+        scope: Mapping[str, str],
+        opsets: Mapping[str, int],
+        place: str,
+        depth: int = 0,
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
+        if depth > _MAX_DEPTH:
+            raise ModelFormatError(f"{model.source}: graphs are nested more than {_MAX_DEPTH} deep")
+        self.model, self.scope, self.opsets, self.place, self.depth = model, dict(scope), opsets, place, depth
+        self.given: Mapping[str, Any] = given or {}
+        self.own: set[str] = set()
+        self.nodes: list[Node] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.current = RawNode("", [], [])
+
+    def read(self, proto: Any) -> Graph:
+        """The graph of an onnx.GraphProto."""
+        for tensor in proto.initializer:
+            if not tensor.name:
+                raise ModelFormatError(f"{self.place}: an initializer has no name")
+            self.constants[self.define(tensor.name)] = tensor_to_array(tensor, self.model.folder, self.place)
+        for sparse in proto.sparse_initializer:
+            self.note(f"sparse initializer {sparse.values.name!r} is not supported; store it as a dense tensor")
+            self.define(sparse.values.name)
+        defaults = {t.name for t in proto.initializer}
+        inputs = [self.value(v, self.define(v.name)) for v in proto.input if v.name not in defaults]
+        for node in in_order(proto.node, self.scope, self.place):
+            self.read_node(node)
+        outputs = [self.value(v, self.lookup(v.name, f"output {v.name!r}"), output=True) for v in proto.output]
+        return Graph(tuple(inputs), tuple(outputs), tuple(self.nodes), self.constants, proto.name or "model")
+
+    def define(self, name: str) -> str:
+        """A new name of this graph; returns its name in the IR."""
+        if name in self.own:
+            raise ModelFormatError(f"{self.place}: {name!r} is defined twice; names must be unique")
+        self.own.add(name)
+        self.scope[name] = self.model.unique(name)
+        return self.scope[name]
+
+    def lookup(self, name: str, reader: str) -> str:
+        if not name:
+            return ""
+        if name not in self.scope:
+            raise ModelFormatError(f"{self.place}: {reader} reads {name!r}, which nothing defines")
+        return self.scope[name]
+
+    def note(self, reason: str) -> None:
+        self.model.reasons.append(reason if self.place == self.model.source else f"{self.place}: {reason}")
+
+    def value(self, info: Any, name: str, output: bool = False) -> Value:
+        """The declared type of an input or output."""
+        return declared_value(info, name, self.note, optional=output or bool(self.depth))
+
+    def read_node(self, proto: Any) -> None:
+        label = f"{proto.op_type} node {(proto.name or next(iter(proto.output), '?'))!r}"
+        if not proto.op_type:
+            raise ModelFormatError(f"{self.place}: node {proto.name!r} has no operator")
+        domain = domain_name(proto.domain)
+        function = self.model.functions.get((domain, proto.op_type, getattr(proto, "overload", "")))
+        inputs = [self.lookup(name, label) for name in proto.input]
+        if function is not None:
+            self.inline(function, proto, inputs, label)
+            return
+        outputs = [self.define(name) if name else "" for name in proto.output]
+        raw = RawNode(proto.op_type, inputs, outputs, name=proto.name)
+        if domain and (domain, proto.op_type) not in _BORROWED:
+            self.note(f"{label}: domain {domain!r} is not supported; export with ONNX's own operators")
+            return
+        if not domain and "" not in self.opsets:
+            raise ModelFormatError(f"{self.place}: the model does not say which opset of ONNX it uses")
+        raw.attrs.update(self.attributes(proto.attribute, label))
+        self.current = raw
+        upgrade(raw, self.opsets.get(domain, OLDEST_OPSET), self)
+
+    def attributes(self, protos: Any, label: str) -> dict[str, Any]:
+        """Values by name; an attribute that refers to one which the function's caller left out is left out too."""
+        found = {}
+        for proto in protos:
+            if not proto.ref_attr_name:
+                found[proto.name] = self.attribute(proto, label)
+            elif proto.ref_attr_name in self.given:
+                found[proto.name] = self.given[proto.ref_attr_name]
+        return found
+
+    def attribute(self, proto: Any, label: str) -> Any:
+        """An attribute's value in the IR's types."""
+        kinds = self.model.kinds
+        where = f"{label}, attribute {proto.name!r}"
+        if proto.type == kinds.GRAPH:
+            body = GraphReader(self.model, self.scope, self.opsets, where, self.depth + 1, self.given)
+            return body.read(proto.g)
+        if proto.type == kinds.TENSOR:
+            return tensor_to_array(proto.t, self.model.folder, where)
+        if proto.type == kinds.FLOAT:
+            return float(proto.f)
+        if proto.type == kinds.INT:
+            return int(proto.i)
+        if proto.type == kinds.STRING:
+            return proto.s.decode("utf-8", "replace")
+        if proto.type == kinds.FLOATS:
+            return tuple(float(v) for v in proto.floats)
+        if proto.type == kinds.INTS:
+            return tuple(int(v) for v in proto.ints)
+        if proto.type == kinds.STRINGS:
+            return tuple(v.decode("utf-8", "replace") for v in proto.strings)
+        self.note(f"{where} has type {kinds.AttributeType.Name(proto.type)}, which is not supported")
+        return 0
+
+    def inline(self, function: Any, call: Any, inputs: list[str], label: str) -> None:
+        """Put a function's nodes in the place of its call."""
+        inner_scope = dict(zip(function.input, inputs, strict=False))
+        inner_scope.update(dict.fromkeys(function.input[len(inputs) :], ""))
+        given = {**self.attributes(function.attribute_proto, label), **self.attributes(call.attribute, label)}
+        opsets = {**self.opsets, **opset_versions(function.opset_import)}
+        body = GraphReader(self.model, inner_scope, opsets, label, self.depth + 1, given)
+        self.model.unfolded += len(function.node)
+        if self.model.unfolded > _MAX_UNFOLDED:
+            raise ModelFormatError(f"{self.model.source}: its functions unfold to more than {_MAX_UNFOLDED} nodes")
+        for node in in_order(function.node, body.scope, label):
+            body.read_node(node)
+        self.nodes += body.nodes
+        self.constants.update(body.constants)
+        for name, inner in zip(call.output, function.output, strict=False):
+            if name:
+                self.nodes.append(Node("Identity", (body.lookup(inner, label),), (self.define(name),), {}, call.name))
+
+    # What upgrade rules call.
+
+    def emit(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attrs: Any) -> None:
+        raw, label = self.current, self.label(outputs)
+        inputs, outputs = _trim(inputs), _trim(outputs)
+        if op == "Constant":
+            self.constants[outputs[0]] = attrs["value"]
+            return
+        if not is_readable(op):
+            close = [name for name in operator_names() if name.lower() == op.lower()]
+            hint = f"; {close[0]} is" if close else ""
+            if any(word in op for word in ("Quant", "QLinear", "Integer")):
+                hint = "; use the model from before it was quantised"
+            self.note(f"{label}: operator {op} is not supported{hint}")
+            return
+        operator = get_operator(op)
+        for key, value in attrs.items():
+            if key not in operator.attributes:
+                self.note(f"{label}: attribute {key}={_short(value)} is not known; export the model without it")
+        for key, default in operator.attributes.items():
+            if default is REQUIRED and key not in attrs:
+                self.note(f"{label}: attribute {key} is missing")
+        most = operator.max_inputs
+        if len(inputs) < operator.min_inputs or (most is not None and len(inputs) > most):
+            self.note(f"{label}: has {len(inputs)} inputs; it takes {operator.min_inputs} to {most or 'any number'}")
+        self.nodes.append(Node(op, tuple(inputs), tuple(outputs), attrs, raw.name))
+
+    def constant(self, array: np.ndarray, hint: str) -> str:
+        name = self.model.unique(hint)
+        self.constants[name] = np.asarray(array)
+        return name
+
+    def fresh(self, hint: str) -> str:
+        return self.model.unique(hint)
+
+    def value_of(self, name: str) -> np.ndarray | None:
+        return self.constants.get(name)
+
+    def refuse(self, reason: str) -> None:
+        self.note(f"{self.label(self.current.outputs)}: {reason}")
+
+    def label(self, outputs: Sequence[str]) -> str:
+        """How messages name the node that is being read."""
+        return f"{self.current.op} node {(self.current.name or next((o for o in outputs if o), '?'))!r}"
+
+
+def _trim(names: Sequence[str]) -> list[str]:
+    """Without missing optional names at the end."""
+    trimmed = list(names)
+    while trimmed and not trimmed[-1]:
+        trimmed.pop()
+    return trimmed
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
