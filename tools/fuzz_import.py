@@ -50,7 +50,7 @@ def collect(folders: Sequence[Path], with_node_cases: bool, scratch: Path) -> li
     """All seeds, in an order that depends on nothing but what they are."""
     files = seeds_below(folders, _LARGEST)
     seeds = files + (node_cases() if with_node_cases else [])
-    small = [seed for seed in seeds if seed.kind != "container" and len(seed.data) < 60_000]
+    small = [seed for seed in seeds if seed.kind not in ("container", "json") and len(seed.data) < 60_000]
     return seeds + containers_of(small[:: max(len(small) // 300, 1)], scratch)
 
 
@@ -134,7 +134,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, help="how many cases to try, instead of --minutes")
     parser.add_argument("--seed", type=int, default=1, help="what the draws start from")
     parser.add_argument("--first", type=int, default=0, help="the number of the first case")
-    parser.add_argument("--kind", choices=("onnx", "keras", "container"), help="files of one kind alone")
+    parser.add_argument("--kind", choices=("onnx", "keras", "container", "json"), help="files of one kind alone")
     parser.add_argument("--out", type=Path, default=Path("findings"), help="where findings are saved")
     parser.add_argument("--no-node-cases", action="store_true", help="leave ONNX's cases of single operators out")
     parser.add_argument("--sweep", action="store_true", help="try extreme values in every place instead of drawing")

@@ -12,14 +12,16 @@ from typing import Any
 
 from fuzz.byte_mutations import mutate_bytes
 from fuzz.container_mutations import mutate_container
+from fuzz.json_mutations import mutate_json_file
 from fuzz.keras_mutations import mutate_keras
 from fuzz.onnx_mutations import mutate_onnx
 
-ENDINGS = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".rnnrt": "container"}
+ENDINGS = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".rnnrt": "container", ".json": "json"}
 _MUTATORS: dict[str, Callable[[bytes, random.Random, Sequence[str]], bytes]] = {
     "onnx": mutate_onnx,
     "keras": mutate_keras,
     "container": mutate_container,
+    "json": mutate_json_file,
 }
 _MAX_STEPS = 4
 
@@ -80,19 +82,36 @@ def words(kind: str) -> tuple[str, ...]:
     from rnnrt.layers.operations import OPERATIONS
     from rnnrt.ops import operator_names
 
+    if kind == "json":
+        return ("dense", "lstm", "gru", "conv1d", "time-distributed-dense", "LSTM", "GRU", "tanh", "softmax", "relu")
     if kind == "keras":
         return (*LAYERS, *OPERATIONS, "Sequential", "Functional", "tanh", "softmax", "hard_sigmoid", "mask", "Lambda")
     return tuple(operator_names(internal=kind == "container"))
 
 
 def seeds_below(folders: Iterable[Path], largest: int) -> list[Seed]:
-    """Every model file of at most `largest` bytes below some folders, in the order of their paths."""
+    """Every model file of at most `largest` bytes below some folders, in the order of their paths.
+
+    Of .json files only those that rnnrt reads, for many are something else.
+    """
     found = []
     for folder in folders:
         for path in sorted(folder.rglob("*")):
-            if path.suffix in ENDINGS and path.is_file() and path.stat().st_size <= largest:
+            fits = path.suffix in ENDINGS and path.is_file() and path.stat().st_size <= largest
+            if fits and (path.suffix != ".json" or _is_read(path)):
                 found.append(Seed(ENDINGS[path.suffix], "file", str(path.relative_to(folder)), path.read_bytes()))
     return found
+
+
+def _is_read(path: Path) -> bool:
+    from rnnrt import RnnrtError
+    from rnnrt.formats import read_model
+
+    try:
+        read_model(path)
+    except RnnrtError:
+        return False
+    return True
 
 
 def containers_of(seeds: Iterable[Seed], folder: Path) -> list[Seed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -43,6 +44,11 @@ def mutate_json(document: Any, rng: random.Random, words: Sequence[str] = ()) ->
         source, at = pick(places, rng, (root, 0))
         parent[key] = copy.deepcopy(source[at])
     return root[0]
+
+
+def mutate_json_file(data: bytes, rng: random.Random, words: Sequence[str] = ()) -> bytes:
+    """As `mutate_json`, for the bytes of a file."""
+    return json.dumps(mutate_json(json.loads(data), rng, words)).encode("utf-8", "surrogatepass")
 
 
 def _places(holder: Any) -> list[_Place]:
