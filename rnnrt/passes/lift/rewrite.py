@@ -43,6 +43,7 @@ class Rewrite:
         self.producers: dict[str, Node] = {}
         self.extents = Extents(self.producers, self.specs)
         self.left: list[str] = []
+        self.changed = False
         self._base = "lifted"
 
     def _folded(self, node: Node, given: Sequence[TensorSpec | None]) -> bool:
@@ -66,7 +67,9 @@ class Rewrite:
         """The type of a value made for a shape of which a part is known: (rows, 128), say."""
         shape = self.extents.of_shape(node.inputs[-1])
         given = (() if node.op == "ConstantOfShape" else self.specs[node.inputs[0]].shape) or ()
-        if spec.is_static or shape is None or len(shape) < len(given):
+        if node.op == "Reshape" and shape is not None and spec.shape in (None, (None,) * len(shape)):
+            return TensorSpec(spec.dtype, tuple(d if isinstance(d, int) and d > 0 else None for d in shape))
+        if node.op == "Reshape" or spec.is_static or shape is None or len(shape) < len(given):
             return spec
         if node.op == "Tile":
             products = (
@@ -89,7 +92,7 @@ class Rewrite:
             if self._folded(node, given):
                 return
             found = operator.infer(node, given)
-            if node.op in ("Expand", "ConstantOfShape", "Tile"):
+            if node.op in ("Expand", "ConstantOfShape", "Tile", "Reshape"):
                 found = [self._filled(node, found[0])]
             for name, spec in zip(node.outputs, found, strict=False):
                 if name:
@@ -100,6 +103,7 @@ class Rewrite:
     def drop(self, name: str) -> None:
         """Let nothing make this value any more; another node will."""
         node = self.producers.pop(name)
+        self.changed = True
         outputs = tuple("" if made == name else made for made in node.outputs)
         at = next(k for k, item in enumerate(self.nodes) if item is node)
         if not any(outputs):
@@ -107,6 +111,16 @@ class Rewrite:
             return
         self.nodes[at] = Node(node.op, node.inputs, outputs, node.attrs, node.name)
         self.producers.update((made, self.nodes[at]) for made in outputs if made)
+
+    def exchange(self, node: Node, other: Node) -> None:
+        """Put a node with further outputs in the place of another."""
+        self.changed = True
+        self.nodes[next(k for k, item in enumerate(self.nodes) if item is node)] = other
+        self.producers.update((name, other) for name in other.outputs if name)
+        given = [self.specs[name] if name else None for name in other.inputs]
+        for name, spec in zip(other.outputs, get_operator(other.op).infer(other, given), strict=False):
+            if name:
+                self.specs[name] = spec
 
     def drop_unread(self) -> None:
         """Let go of nodes that nothing reads any more."""
@@ -250,6 +264,7 @@ class Rewrite:
         while not inputs[-1]:
             inputs.pop()
         self.emit(cell.op, inputs, {**cell.attrs, "hidden_size": cell.units, **attrs}, outputs)
+        self.changed = True
         self.notes.append(f"{cell.op} of {cell.units} units: was {what}")
 
     def _absorbed(self, name: str, W: np.ndarray, bias: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:
