@@ -188,6 +188,8 @@ class ReverseSequence(Operator):
     @classmethod
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
         x = present(node, inputs)
+        for key in ("batch_axis", "time_axis") if x.shape is not None else ():
+            normalise_axis(node, cls.attr(node, key), len(x.shape))  # type: ignore[arg-type]
         return [TensorSpec(x.dtype, x.shape)]
 
     @classmethod

@@ -78,8 +78,9 @@ class _Fold:
         self.specs[name] = TensorSpec(array.dtype, array.shape, array)
 
     def node(self, node: Node) -> None:
-        inputs = [self.specs[name] if name else None for name in node.inputs]
         operator = get_operator(node.op)
+        node = operator.without_defaults(node, [self.specs[name] if name else None for name in node.inputs])
+        inputs = [self.specs[name] if name else None for name in node.inputs]
         if operator is If and inputs[0] is not None and inputs[0].value is not None:
             self.inline(node, If.chosen(node, inputs[0].value))
             return

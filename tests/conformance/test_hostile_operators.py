@@ -28,6 +28,7 @@ BODY = body_of(node("Identity", ["a"], ["b"]))
         (model(node("GatherND", ["x", "i"], ["y"], batch_dims=2), constants={"i": [[0], [1]]}), "batch_dims 2"),
         (model(node("LayerNormalization", ["x", "w"], ["y"]), constants={"w": np.ones((1, 2, 4), F)}),
          "LayerNormalization node 'y': input 1 of shape"),
+        (model(node("ReverseSequence", ["x", "n"], ["y"], time_axis=7), constants={"n": [1, 1]}), "axis 7 is out"),
         (model(node("Trilu", ["x", "k"], ["y"]), constants={"k": np.zeros(0, np.int64)}), "k must be one value"),
         (model(node("Trilu", ["x"], ["y"]), shape=(4,)), "Trilu node 'y': takes matrices"),
         (model(node("Loop", ["n", "", "x"], ["y"], body=BODY), constants={"n": [3, 4]}),

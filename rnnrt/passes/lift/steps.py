@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnrt.ir import Shape
-from rnnrt.passes.lift.cells import Cell, Choose, recognise
+from rnnrt.passes.lift.cells import Cell, Choose
 from rnnrt.passes.lift.forms import Algebra, Atom, Form
+from rnnrt.passes.lift.match import recognise
 from rnnrt.passes.lift.rewrite import Rewrite
 from rnnrt.passes.lift.trace import Tracer
 
