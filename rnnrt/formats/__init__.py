@@ -78,7 +78,7 @@ def foreseen(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except RecursionError:
         raise ModelFormatError(f"{os.fspath(path)}: nested too deeply") from None
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # the libraries that readers use have errors of their own
         raise ModelFormatError(
             f"{os.fspath(path)}: is damaged or not as its format has it ({type(error).__name__}: {str(error)[:200]}); "
             "export or download it again"

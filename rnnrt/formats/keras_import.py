@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from rnnrt.layers.graphs import inference_graph
 MAX_TEXT = 64 << 20
 _FLOOR = 64 << 20
 _RATIO = 200
+_DAMAGE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error)
 
 
 def read_keras(path: str | os.PathLike[str]) -> Graph:
@@ -105,7 +107,7 @@ def _read_zip(file: Path, label: str) -> tuple[Network, str]:
                 raise ModelFormatError(_no_weights(entries, label))
             network = network_of(config, Context.of_version(label, version))
             data = _member(archive, entries, held, label, None)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (*_DAMAGE, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise ModelFormatError(f"{label}: the zip archive is damaged or truncated: {error}") from error
     except (ValueError, OverflowError, AttributeError, TypeError, IndexError) as error:
         raise ModelFormatError(f"{label}: the archive's contents are malformed: {error}") from error

@@ -248,6 +248,17 @@ def test_pickles(tmp_path: Path) -> None:
     refused(torch_like, "pickles can run code")
 
 
+def test_packed_data_that_no_packer_wrote(tmp_path: Path, good: Path) -> None:
+    path = tmp_path / "packed.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", json.dumps(lstm_model()))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"config.json") + len("config.json")
+    data[start] = 0xFF  # a block of a kind that there is not
+    path.write_bytes(data)
+    refused(path, "damaged or truncated")
+
+
 def test_other_archives(tmp_path: Path) -> None:
     for member, match in (("readme.txt", "without config.json"), ("model/saved_model.pb", "SavedModel")):
         path = tmp_path / f"{len(member)}.zip"
