@@ -230,9 +230,9 @@ def _tensorflow_functions() -> str:
 
 
 def _refused_layers() -> str:
-    from rnnrt.formats.keras_config import _HINTS
+    from rnnrt.formats.keras_refused import table
 
-    return _rows(("layer", "what to do"), sorted(_HINTS.items()))
+    return table().rstrip("\n")
 
 
 TABLES: dict[str, Callable[[], str]] = {
