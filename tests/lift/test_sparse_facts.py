@@ -27,6 +27,14 @@ def test_the_last_of_a_value_of_unknown_rank(nodes: tuple[Node, ...]) -> None:
     np.testing.assert_array_equal(evaluate(recognise(graph), {"x": x})[0], evaluate(graph, {"x": x})[0])
 
 
+def test_a_value_of_unknown_rank_that_is_repeated() -> None:
+    kind = np.dtype(np.float32)
+    repeat = Node("Tile", ("x", "times"), ("y",))
+    graph = Graph((Value("x", kind, None),), (Value("y", kind, None),), (repeat,), {"times": np.array([2, 3])})
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(evaluate(recognise(graph), {"x": x})[0], np.tile(x, (2, 3)))
+
+
 @pytest.mark.parametrize("attrs", [{}, {"perm": ()}])
 def test_a_transpose_that_names_no_order_turns_the_axes_around(attrs: dict[str, object]) -> None:
     kind = np.dtype(np.float32)

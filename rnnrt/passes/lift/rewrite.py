@@ -72,6 +72,8 @@ class Rewrite:
         if node.op == "Reshape" or spec.is_static or shape is None or len(shape) < len(given):
             return spec
         if node.op == "Tile":
+            if len(shape) != len(given):
+                return spec  # the rank of what is repeated is not known
             products = (
                 d * g if isinstance(d, int) and isinstance(g, int) else None for d, g in zip(shape, given, strict=True)
             )
