@@ -56,7 +56,7 @@ class Rewrite:
             (array,) = evaluate_node(node, known, {})
         else:
             picked = self.extents.picked(node) if node.op in ("Gather", "Slice") and spec.is_static else None
-            if not isinstance(picked, int):
+            if not isinstance(picked, int) or picked > np.iinfo(spec.dtype).max:
                 return False
             array = np.full(spec.known_shape, picked, spec.dtype)
         self.constants[node.outputs[0]] = array
