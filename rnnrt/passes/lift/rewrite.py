@@ -71,11 +71,13 @@ class Rewrite:
             return TensorSpec(spec.dtype, tuple(d if isinstance(d, int) and d > 0 else None for d in shape))
         if node.op == "Reshape" or spec.is_static or shape is None or len(shape) < len(given):
             return spec
-        if node.op == "Tile":
+        if node.op == "Tile" and len(shape) == len(given):
             products = (
                 d * g if isinstance(d, int) and isinstance(g, int) else None for d, g in zip(shape, given, strict=True)
             )
             return TensorSpec(spec.dtype, tuple(products))
+        if node.op == "Tile":
+            return spec
         given = (1,) * (len(shape) - len(given)) + given
         exact = (d if d is not None and (d != 1 or g == 1) else None for d, g in zip(shape, given, strict=True))
         return TensorSpec(spec.dtype, tuple(exact))
