@@ -92,7 +92,7 @@ class _Fold:
             outputs = operator.infer(node, inputs)
         for spec in outputs:
             _check_size(node, spec)
-        if operator is not Python and self._foldable(inputs, outputs):
+        if operator is not Python and foldable(inputs, outputs):
             arrays = [None if s is None else s.value for s in inputs]
             with np.errstate(all="ignore"):
                 results = evaluate_node(node, arrays, {})
@@ -111,15 +111,6 @@ class _Fold:
             # An output that is constant already keeps its constant; the node must not define it again.
             names = tuple("" if name in self.constants else name for name in node.outputs)
             self.nodes.append(Node(node.op, node.inputs, names, node.attrs, node.name))
-
-    def _foldable(self, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> bool:
-        if any(s is not None and s.value is None for s in inputs):
-            return False
-        if any(not s.is_static for s in outputs):
-            return True  # a constant whose shape depends on values: small in every known case
-        source = sum(s.value.nbytes for s in inputs if s is not None and s.value is not None)
-        size = sum(s.dtype.itemsize * int(np.prod(s.known_shape, dtype=np.float64)) for s in outputs)
-        return size <= max(FOLD_BYTES, source)
 
     def inline(self, node: Node, branch: Graph) -> None:
         """Put a branch in the place of its If."""
@@ -167,6 +158,17 @@ class _Fold:
             if name:
                 self.specs[name] = TensorSpec(spec.dtype, spec.shape)
         self.nodes.append(Node(node.op, node.inputs, node.outputs, attrs, node.name))
+
+
+def foldable(inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> bool:
+    """Whether results of these types are constant, and small enough to be kept."""
+    if any(s is not None and s.value is None for s in inputs):
+        return False
+    if any(not s.is_static for s in outputs):
+        return True  # a constant whose shape depends on values: small in every known case
+    source = sum(s.value.nbytes for s in inputs if s is not None and s.value is not None)
+    size = sum(s.dtype.itemsize * int(np.prod(s.known_shape, dtype=np.float64)) for s in outputs)
+    return size <= max(FOLD_BYTES, source)
 
 
 @contextmanager

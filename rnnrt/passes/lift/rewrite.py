@@ -11,6 +11,7 @@ from rnnrt.ir import Graph, Node, names_read
 from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.ops.control import Control
 from rnnrt.ops.evaluate import evaluate_node
+from rnnrt.passes.fold import foldable
 from rnnrt.passes.lift.cells import Cell
 from rnnrt.passes.lift.extents import Extents
 from rnnrt.passes.prune import prune
@@ -53,6 +54,8 @@ class Rewrite:
             return False
         known = [None if s is None else s.value for s in given]
         if all(s is None or (s.value is not None and s.value.size <= 16) for s in given):
+            if not foldable(given, get_operator(node.op).infer(node, given)):
+                return False
             (array,) = evaluate_node(node, known, {})
         else:
             of_shape = node.op in ("Gather", "Slice") and spec.is_static and spec.dtype.kind in "iu"
