@@ -53,6 +53,7 @@ _MODULES = {
     "models",
     "optimizers",
     "regularizers",
+    "serving",
     "torch",
     "utils",
 }
