@@ -5,6 +5,7 @@
 
 from rnnrt.serving.batcher import Batcher
 from rnnrt.serving.errors import (
+    BatchError,
     BusySequenceError,
     ClosedError,
     DeadlineError,
@@ -12,8 +13,10 @@ from rnnrt.serving.errors import (
     UnknownSequenceError,
 )
 from rnnrt.serving.metrics import Histogram, Metrics
+from rnnrt.serving.sequences import Sequences
 
 __all__ = [
+    "BatchError",
     "Batcher",
     "BusySequenceError",
     "ClosedError",
@@ -21,5 +24,6 @@ __all__ = [
     "Histogram",
     "Metrics",
     "QueueFullError",
+    "Sequences",
     "UnknownSequenceError",
 ]

@@ -89,6 +89,16 @@ class Batcher:
         return self._engine.reason
 
     @property
+    def batch_axis(self) -> int:
+        """Where the model's input has its batch."""
+        return self._engine.batch_axis
+
+    @property
+    def output_axes(self) -> tuple[int | None, ...]:
+        """Where the model's outputs have their batch; None where that could not be told, in mode "single"."""
+        return self._engine.output_axes
+
+    @property
     def shape(self) -> tuple[int | None, ...]:
         """The shape of a request: time first (None: any length), no batch axis."""
         return self._shape

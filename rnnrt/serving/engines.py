@@ -64,6 +64,8 @@ class Engine(Protocol):
 
     mode: str
     reason: str
+    batch_axis: int
+    output_axes: tuple[int | None, ...]
 
     @property
     def live(self) -> Sequence[Request]:
@@ -86,6 +88,8 @@ class SteppedEngine:
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
+        self.batch_axis = 1 - slots.net.time_axis
+        self.output_axes: tuple[int | None, ...] = tuple(axes.batch for axes in slots.net.outputs)
 
     @property
     def live(self) -> Sequence[Request]:
@@ -125,6 +129,8 @@ class WholeEngine:
     def __init__(self, net: Whole, reason: str, capacity: int, delay: float) -> None:
         self.net, self.mode, self.reason = net, net.mode, reason
         self.capacity, self.delay = 1 if net.mode == "single" else capacity, delay
+        self.batch_axis = net.batch_axis
+        self.output_axes: tuple[int | None, ...] = tuple(axes.batch if axes else None for axes in net.outputs)
         self._batch: list[Request] = []
 
     @property

@@ -23,3 +23,7 @@ class UnknownSequenceError(RnnrtError):
 
 class BusySequenceError(RnnrtError):
     """A sequence got its next piece before the answer to the last one was there."""
+
+
+class BatchError(RnnrtError):
+    """A batch ended in an error that nobody foresaw; its requests are not to blame."""

@@ -8,9 +8,8 @@ import time
 from collections import deque
 from concurrent.futures import InvalidStateError
 
-from rnnrt.errors import RnnrtError
 from rnnrt.serving.engines import Engine, Request, Settled
-from rnnrt.serving.errors import ClosedError, DeadlineError, QueueFullError
+from rnnrt.serving.errors import BatchError, ClosedError, DeadlineError, QueueFullError
 from rnnrt.serving.metrics import Metrics
 
 
@@ -135,7 +134,7 @@ class Worker:
         return [Settled(request, error=late) for request in every if request in over]
 
     def _all_failed(self, error: Exception) -> list[Settled]:
-        why = RnnrtError(f"the batch failed: {type(error).__name__}: {error}")
+        why = BatchError(f"the batch failed: {type(error).__name__}: {error}")
         with self._wake:
             every = [*self._engine.live, *self._queue]
             self._engine.drop(set(self._engine.live))

@@ -272,7 +272,7 @@ def test_pieces() -> None:
         assert_answers(sequences(*LENGTHS), [future.result(30) for future in others])
     with (
         Batcher(network(direction="reverse")) as batcher,
-        pytest.raises(StateError, match="takes whole sequences only: .*reads the sequence reverse"),
+        pytest.raises(StateError, match=r"takes whole sequences only: .*reads the sequence reverse"),
     ):
         batcher.submit_piece(x)
 

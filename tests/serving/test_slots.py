@@ -83,13 +83,10 @@ def test_nan_stays_in_its_row() -> None:
 def test_a_row_that_fails_fails_alone() -> None:
     table = np.random.default_rng(0).standard_normal((7, FEATURES)).astype(F32)
     inner = network().graph
-    graph = Graph(
-        (Value("x", np.dtype("int64"), (None, None)),),
-        inner.outputs,
-        (Node("Gather", ("table", "x"), ("embedded",), {"axis": 0}),
-         *(Node(n.op, tuple("embedded" if i == "x" else i for i in n.inputs), n.outputs, n.attrs) for n in inner.nodes)),
-        {**inner.constants, "table": table},
-    )  # fmt: skip
+    renamed = [Node(n.op, tuple({"x": "e"}.get(i, i) for i in n.inputs), n.outputs, n.attrs) for n in inner.nodes]
+    look_up = Node("Gather", ("table", "x"), ("e",), {"axis": 0})
+    value = Value("x", np.dtype("int64"), (None, None))
+    graph = Graph((value,), inner.outputs, (look_up, *renamed), {**inner.constants, "table": table})
     model = Model.from_graph(graph)
     xs = [np.array([1, 2, 3, 4, 5, 6]), np.array([0, 1, 99]), np.array([6, 5])]
     rows = [Row(x) for x in xs]
