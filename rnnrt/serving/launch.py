@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rnnrt import __version__
 from rnnrt.errors import RnnrtError
 from rnnrt.serving.limits import Limits
 from rnnrt.serving.options import Options
@@ -81,6 +82,7 @@ def write_settings(
         "kafka_enabled": False,
         "cache_enabled": False,
         "server_name": "rnnrt",
+        "server_version": __version__,
         "model_repository_root": str(folder),
     }
     served = {

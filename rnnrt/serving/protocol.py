@@ -110,7 +110,8 @@ def arrays_of(request: Any, inputs: Sequence[TensorInfo]) -> dict[str, np.ndarra
         ):
             shape = [-1 if d is None else d for d in info.shape]
             raise ShapeError(f"input {info.name!r} takes the shape {shape} (-1: any), got {list(x.shape)}")
-        if not np.can_cast(x.dtype, info.dtype, "same_kind") and not (x.dtype.kind in "iu" and info.dtype.kind == "f"):
+        same = np.can_cast(x.dtype, info.dtype, "same_kind") or (x.dtype.kind in "iu" and info.dtype.kind == "f")
+        if not same or (x.dtype.kind == "b") != (info.dtype.kind == "b"):
             raise ShapeError(f"input {info.name!r} takes {datatype_of(info.dtype)}, got {datatype_of(x.dtype)}")
     return arrays
 
