@@ -123,7 +123,7 @@ class RnnrtRuntime(MLModel):  # type: ignore[misc]
             raise StateError(f"model {self.name!r} takes whole sequences only: {self._reason}")
         batcher = self._batcher
         if batcher is None:
-            return dict(zip(names, await self._run_alone(arrays), strict=True))
+            return dict(zip(names, await self._run_alone(arrays, asked.deadline), strict=True))
         (x,) = arrays.values()
         rows = list(np.moveaxis(x, batcher.batch_axis, 0))
         if not rows:
@@ -140,13 +140,18 @@ class RnnrtRuntime(MLModel):  # type: ignore[misc]
         ]
         return dict(zip(names, stacked, strict=True))
 
-    async def _run_alone(self, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    async def _run_alone(self, arrays: dict[str, np.ndarray], deadline: float | None) -> list[np.ndarray]:
         """Of models that share no batches: one request after the other."""
         if self._waiting >= self._most:
             raise QueueFullError(f"{self._waiting} requests wait already and max_queue={self._most}; try again later")
         self._waiting += 1
         try:
-            async with self._alone:
-                return await asyncio.to_thread(self._model.run, None, arrays)
+            await asyncio.wait_for(self._alone.acquire(), deadline)
+        except asyncio.TimeoutError:
+            raise DeadlineError("the deadline passed before the answer was there") from None
         finally:
             self._waiting -= 1
+        try:
+            return await asyncio.to_thread(self._model.run, None, arrays)
+        finally:
+            self._alone.release()
