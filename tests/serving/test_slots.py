@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rnnrt import Model, RnnrtError, StateError
 from rnnrt.ir import Graph, Node, Value
@@ -17,9 +19,11 @@ from tests.support import assert_close
 def drive(model: Model, plan: dict[int, list[Row]], capacity: int = 4, steps: int = 4) -> Slots:
     """Rows join at the rounds that `plan` says, until all are done."""
     slots = Slots(make_stepped(model.graph), capacity, steps)
-    number = 0
-    while slots.rows or any(at >= number for at in plan):
-        slots.join(plan.get(number, []))
+    number, waiting = 0, list[Row]()
+    while slots.rows or waiting or any(at >= number for at in plan):
+        waiting += plan.get(number, [])
+        joining, waiting = waiting[: slots.free], waiting[slots.free :]
+        slots.join(joining)
         if slots.rows:
             slots.advance()
         slots.leave({i for i, row in enumerate(slots.rows) if row.left == 0 or row.error})
@@ -148,6 +152,24 @@ def test_reading_backwards_and_picking_by_position_needs_equal_lengths() -> None
     xs = sequences(9, 9)
     for x, (y,) in zip(xs, whole.run(xs, 8), strict=True):
         np.testing.assert_array_equal(y, model(x[None])[0])
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(1, 25), st.integers(0, 5)), min_size=1, max_size=12),
+    st.integers(1, 5),
+    st.sampled_from([1, 2, 4, 8, 16]),
+)
+def test_whatever_joins_whenever(coming: list[tuple[int, int]], capacity: int, steps: int) -> None:
+    xs = sequences(*(length for length, _ in coming))
+    rows = [Row(x) for x in xs]
+    plan: dict[int, list[Row]] = {}
+    for row, (_, at) in zip(rows, coming, strict=True):
+        plan.setdefault(at, []).append(row)
+    slots = drive(network(), plan, capacity, steps)
+    for x, row in zip(xs, rows, strict=True):
+        for got, want in zip(row.results(slots.net), written_out(x), strict=True):
+            assert_close(got, want)
 
 
 def test_buckets() -> None:
