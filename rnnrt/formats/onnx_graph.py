@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.errors import ModelFormatError
+from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.formats.onnx_external import DataFolder
 from rnnrt.formats.onnx_order import in_order
-from rnnrt.formats.onnx_tensors import declared_value, tensor_to_array
+from rnnrt.formats.onnx_tensors import PACKED, declared_value, tensor_to_array, type_name
 from rnnrt.formats.onnx_upgrade import RawNode, upgrade
 from rnnrt.ir import Graph, Node, Value
 from rnnrt.ops import REQUIRED, get_operator, is_readable, operator_names
@@ -49,6 +49,8 @@ class ModelScope:
         By domain, name and overload.
     used : set of str
         Names of the IR that are taken.
+    packed : dict of str to str
+        Element types of those constants of 4-bit and 2-bit integers.
     """
 
     source: str
@@ -58,6 +60,7 @@ class ModelScope:
     used: set[str] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
     copies: dict[str, int] = field(default_factory=dict)
+    packed: dict[str, str] = field(default_factory=dict)
     unfolded: int = 0
 
     def unique(self, name: str) -> str:
@@ -110,7 +113,7 @@ class GraphReader:
         for tensor in proto.initializer:
             if not tensor.name:
                 raise ModelFormatError(f"{self.place}: an initializer has no name")
-            self.constants[self.define(tensor.name)] = tensor_to_array(tensor, self.model.folder, self.place)
+            self.tensor(tensor, self.define(tensor.name), self.place)
         for sparse in proto.sparse_initializer:
             self.note(f"sparse initializer {sparse.values.name!r} is not supported; store it as a dense tensor")
             self.define(sparse.values.name)
@@ -120,6 +123,15 @@ class GraphReader:
             self.read_node(node)
         outputs = [self.value(v, self.lookup(v.name, f"output {v.name!r}"), output=True) for v in proto.output]
         return Graph(tuple(inputs), tuple(outputs), tuple(self.nodes), self.constants, proto.name or "model")
+
+    def tensor(self, proto: Any, name: str, where: str) -> None:
+        """Make a tensor a constant of this IR name; where rnnrt has no such type, note that instead."""
+        try:
+            self.constants[name] = tensor_to_array(proto, self.model.folder, where, packed=True)
+        except UnsupportedModelError as error:
+            self.model.reasons += error.reasons
+        if proto.data_type in PACKED:
+            self.model.packed[name] = type_name(proto.data_type)
 
     def define(self, name: str) -> str:
         """A new name of this graph; returns its name in the IR."""
@@ -160,6 +172,13 @@ class GraphReader:
             return
         if not domain and "" not in self.opsets:
             raise ModelFormatError(f"{self.place}: the model does not say which opset of ONNX it uses")
+        for name in inputs:
+            if name in self.model.packed and raw.op != "DequantizeLinear":
+                kind = self.model.packed[name]
+                self.note(f"{label}: reads {name!r}, whose element type {kind} only DequantizeLinear may read")
+        if raw.op == "Constant" and [a.name for a in proto.attribute if a.HasField("t")] == ["value"]:
+            self.tensor(proto.attribute[0].t, outputs[0], f"{label}, attribute 'value'")
+            return
         raw.attrs.update(self.attributes(proto.attribute, label))
         self.current = raw
         upgrade(raw, self.opsets.get(domain, OLDEST_OPSET), self)

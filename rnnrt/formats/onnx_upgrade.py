@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnnrt.formats.onnx_compose import COMPOSED, dequantize, dft, half_types, refuse
 from rnnrt.formats.onnx_recurrent import expand_activations
 
 _HALF_TYPES = (10, 16)
@@ -209,6 +210,7 @@ def _cast_like(node: RawNode, opset: int, to: Emitter) -> None:
     _keep(node, to)
 
 
+_RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 _REDUCTIONS = ("Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")
 
 RULES: dict[str, Rule] = {
@@ -236,6 +238,14 @@ RULES: dict[str, Rule] = {
     "Resize": _resize,
     "Upsample": _resize,
     "Scan": _scan,
+    "QuantizeLinear": half_types("output_dtype", "precision"),
+    "DequantizeLinear": dequantize,
+    "DFT": dft,
+    **dict.fromkeys(
+        ("HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"), half_types("output_datatype")
+    ),
+    **dict.fromkeys(_RANDOM, refuse("draws random numbers, which no two runtimes share; feed them as an input")),
+    **COMPOSED,
 }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from rnnrt.ir import Graph, Node, names_read
 from rnnrt.ops import TensorSpec
 from rnnrt.passes.lift import trace_rules  # noqa: F401 - its rules register themselves
+from rnnrt.passes.lift.around import simplify_around
 from rnnrt.passes.lift.loops import CannotLift, read_loop, read_scan
 from rnnrt.passes.lift.recurrences import lift_body
 from rnnrt.passes.lift.rewrite import Rewrite
@@ -52,8 +53,9 @@ def lift(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, dict[str
             out.keep(node)
     out.drop_unread()
     lift_unrolled(out)
+    simplify_around(out)
     told = {key: json.dumps(notes) for key, notes in ((LIFTED, out.notes), (NOT_LIFTED, out.left)) if notes}
-    if not out.notes:
+    if not out.changed:
         return graph, told
     return graph.replace(nodes=tuple(out.in_order()), constants=out.constants), told
 
