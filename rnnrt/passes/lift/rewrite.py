@@ -132,7 +132,7 @@ class Rewrite:
 
     def drop_unread(self) -> None:
         """Let go of nodes that nothing reads any more."""
-        self.nodes = list(prune(self.graph.replace(nodes=tuple(self.nodes), constants={})).nodes)
+        self.nodes = list(prune(self.graph.replace(nodes=tuple(self.in_order()), constants={})).nodes)
         self.producers.clear()
         self.producers.update((name, node) for node in self.nodes for name in node.outputs if name)
 
