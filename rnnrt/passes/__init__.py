@@ -8,10 +8,11 @@ from rnnrt.ir import Graph
 from rnnrt.ops import TensorSpec
 from rnnrt.passes.check import check
 from rnnrt.passes.fold import fold
+from rnnrt.passes.hoist import hoist
 from rnnrt.passes.lift import LIFTED, NOT_LIFTED, lift
 from rnnrt.passes.prune import prune
 
-__all__ = ["LIFTED", "NOT_LIFTED", "check", "fold", "prune", "recognise", "specialise"]
+__all__ = ["LIFTED", "NOT_LIFTED", "check", "fold", "hoist", "prune", "recognise", "specialise"]
 
 
 def specialise(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, dict[str, TensorSpec]]:
@@ -53,7 +54,10 @@ def recognise(graph: Graph) -> Graph:
     ModelFormatError, UnsupportedModelError, ShapeError
         As `specialise`.
     """
-    simple, specs = specialise(graph, {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs})
+    types = {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs}
+    simple, specs = specialise(graph, types)
+    if (hoisted := hoist(simple)) is not simple:
+        simple, specs = specialise(hoisted, types)
     lifted, told = lift(simple, specs)
     found = graph if lifted is simple else prune(lifted)
     return found.replace(metadata={**graph.metadata, **told}) if told else found
