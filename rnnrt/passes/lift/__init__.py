@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rnnrt.ir import Graph, Node, names_read
 from rnnrt.ops import TensorSpec
-from rnnrt.passes.lift import trace_rules  # noqa: F401 - its rules register themselves
+from rnnrt.passes.lift import trace_recurrent, trace_rules  # noqa: F401 - their rules register themselves
 from rnnrt.passes.lift.around import simplify_around
 from rnnrt.passes.lift.loops import CannotLift, read_loop, read_scan
 from rnnrt.passes.lift.recurrences import lift_body
