@@ -12,7 +12,7 @@ from rnnrt.ir import Graph, Node, names_read
 from rnnrt.ops import TensorSpec
 from rnnrt.passes.lift import trace_recurrent, trace_rules  # noqa: F401 - their rules register themselves
 from rnnrt.passes.lift.around import simplify_around
-from rnnrt.passes.lift.grown import emit_grown, without_grown
+from rnnrt.passes.lift.grown import Grown, emit_grown, without_grown
 from rnnrt.passes.lift.loops import CannotLift, read_loop, read_scan
 from rnnrt.passes.lift.recurrences import lift_body
 from rnnrt.passes.lift.rewrite import Rewrite
@@ -67,7 +67,8 @@ def _lifted_loop(node: Node, used: set[str], out: Rewrite) -> bool:
         return False
     out.under(node.name or next(name for name in node.outputs if name))
     read = read_loop if node.op == "Loop" else read_scan
-    lean, grown = _with_outputs(node, used), []
+    lean = _with_outputs(node, used)
+    grown: list[Grown] = []
     if node.op == "Loop":
         lean, grown = without_grown(lean, out)
     try:
