@@ -1,4 +1,4 @@
-"""The command line: `rnnrt convert`, `inspect`, `verify`, `run`, `bench`, `train`, `demo`."""
+"""The command line: `rnnrt convert`, `check`, `inspect`, `verify`, `run`, `bench`, `train`, `demo`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from rnnrt import __version__
 from rnnrt.cli.bench import bench
+from rnnrt.cli.check import check
 from rnnrt.cli.convert import convert
 from rnnrt.cli.demo import demo
 from rnnrt.cli.inspect import inspect
@@ -35,5 +36,5 @@ def main() -> None:
     """Recurrent networks on CPUs: convert, look at, check, run, time and train them."""
 
 
-for _verb in (convert, inspect, verify, run, bench, train, demo):
+for _verb in (convert, check, inspect, verify, run, bench, train, demo):
     main.add_command(_verb)

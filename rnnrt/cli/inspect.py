@@ -18,8 +18,11 @@ from rnnrt.cli.common import (
     SAMPLE,
     console,
     count,
+    facts,
     info_rows,
     inputs_for,
+    lifted_lines,
+    lifted_rows,
     parameters,
     recurrent_layers,
     say,
@@ -55,6 +58,7 @@ def inspect(
                 "outputs": info_rows(loaded.outputs),
                 "parameters": parameters(graph),
                 "recurrent": recurrent_layers(graph),
+                **lifted_rows(graph),
                 "shapes": {name: list(shape) for name, shape in shapes.items()},
                 "flops": flops,
                 "nodes": [asdict(row) for row in rows],
@@ -62,13 +66,14 @@ def inspect(
             }
         )
         return
-    facts = ", ".join(f"{key} {value}" for key, value in graph.metadata.items())
-    say(f"[bold]{escape(model)}[/]" + (f": {escape(facts)}" if facts else ""))
+    about = facts(graph)
+    say(f"[bold]{escape(model)}[/]" + (f": {escape(about)}" if about else ""))
     for word, infos in (("input", loaded.inputs), ("output", loaded.outputs)):
         for info in infos:
             say(f"  {word} {escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
     for line, n in Counter(recurrent_layers(graph)).items():
         say(f"  {line}" + (f", {n} times" if n > 1 else ""))
+    lifted_lines(graph)
     say(f"  {count(parameters(graph))} parameters")
     say("[bold]a run[/] with " + ", ".join(f"{escape(name)} {shape_text(shape)}" for name, shape in shapes.items()))
     loops = ", bodies of Loop not counted" if any(row.op == "Loop" for row in rows) else ""

@@ -78,7 +78,11 @@ def declared_value(info: Any, name: str, note: Callable[[str], None], optional: 
     if tensor.elem_type == 0:
         return unknown
     shape = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
-    return Value(name, dtype_of(tensor.elem_type, f"{info.name!r}"), shape)
+    try:
+        return Value(name, dtype_of(tensor.elem_type, f"value {info.name!r}"), shape)
+    except UnsupportedModelError as error:
+        note(error.reasons[0])
+        return unknown
 
 
 def declared_rank(info: Any) -> int | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
 
-from rnnrt.errors import RnnrtError, ShapeError
+from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
 from rnnrt.ir import Graph, Node, Shape, Value
 from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.ops.control import Control, If, InferBody
@@ -19,6 +21,12 @@ Specs = dict[str, TensorSpec]
 
 FOLD_BYTES = 1 << 24
 """A constant larger than this is computed at run time, unless it is no larger than what it is made from."""
+
+LARGEST_VALUE = 1 << 46
+"""Bytes of one value that no machine has; sizes below stay clear of the limits of 64-bit integers."""
+
+_MOST_BODIES = 5000
+"""Loops infer their bodies several times, and the loops in these as often again."""
 
 
 def fold(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, Specs]:
@@ -34,8 +42,23 @@ def fold(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, Specs]:
     ------
     ShapeError
         Shapes do not fit together; the message names the node.
+    ModelFormatError
+        Loops are nested so deeply that inferring their types would not end.
+    RnnrtError
+        A value would need more memory than any machine has.
     """
-    state = _Fold(dict(specs))
+    return _fold(graph, specs, _Work())
+
+
+@dataclass
+class _Work:
+    """What a graph and all its bodies have taken so far."""
+
+    bodies: int = 0
+
+
+def _fold(graph: Graph, specs: Mapping[str, TensorSpec], work: _Work) -> tuple[Graph, Specs]:
+    state = _Fold(dict(specs), work)
     for name, array in graph.constants.items():
         state.constant(name, array)
     for node in graph.nodes:
@@ -46,6 +69,7 @@ def fold(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, Specs]:
 @dataclass
 class _Fold:
     specs: Specs
+    work: _Work
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     extents: dict[str, Shape] = field(default_factory=dict)
@@ -63,15 +87,13 @@ class _Fold:
             self.inline(node, If.chosen(node, inputs[0].value))
             return
         if issubclass(operator, Control):
-            self.control(node, operator, inputs)
+            with _named(node, inputs):
+                self.control(node, operator, inputs)
             return
-        try:
+        with _named(node, inputs):
             outputs = operator.infer(node, inputs)
-        except RnnrtError:
-            raise
-        except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
-            shapes = [None if s is None else s.shape for s in inputs]
-            raise ShapeError(f"{node.label()}: {error}; its inputs have the shapes {shapes}") from error
+        for spec in outputs:
+            _check_size(node, spec)
         if operator is not Python and self._foldable(inputs, outputs):
             arrays = [None if s is None else s.value for s in inputs]
             with np.errstate(all="ignore"):
@@ -138,8 +160,11 @@ class _Fold:
 
         def infer(body: Graph, given: Sequence[TensorSpec]) -> list[TensorSpec]:
             if operator is not If or id(body) not in bodies:
+                self.work.bodies += 1
+                if self.work.bodies > _MOST_BODIES:
+                    raise ModelFormatError(f"{node.label()}: has too many loops nested in loops; export the model anew")
                 names = {v.name: s for v, s in zip(body.inputs, given, strict=True)}
-                bodies[id(body)] = fold(body, {**self.specs, **names})
+                bodies[id(body)] = _fold(body, {**self.specs, **names}, self.work)
             folded, inner = bodies[id(body)]
             return [inner[v.name] for v in folded.outputs]
 
@@ -160,9 +185,34 @@ class _Fold:
                     outputs=tuple(_typed(v, inner[v.name]) for v in folded.outputs),
                 )
         for name, spec in zip(node.outputs, outputs, strict=False):
+            _check_size(node, spec)
             if name:
                 self.specs[name] = TensorSpec(spec.dtype, spec.shape)
         self.nodes.append(Node(node.op, node.inputs, node.outputs, attrs, node.name))
+
+
+@contextmanager
+def _named(node: Node, inputs: Sequence[TensorSpec | None]) -> Iterator[None]:
+    """Let whatever a rule runs into name the node: attributes and constants of a file can be anything."""
+    try:
+        yield
+    except (RnnrtError, RecursionError, MemoryError):
+        raise
+    except Exception as error:
+        shapes = [None if s is None else s.shape for s in inputs]
+        raise ShapeError(f"{node.label()}: {error}; its inputs have the shapes {shapes}") from error
+
+
+def _check_size(node: Node, spec: TensorSpec) -> None:
+    known = [d for d in spec.shape or () if isinstance(d, int)]
+    if min(known, default=0) < 0:
+        raise ShapeError(f"{node.label()}: its result would have shape {spec.shape}; check its attributes")
+    size = math.prod(known) * spec.dtype.itemsize
+    if size > LARGEST_VALUE or (known and max(known) > LARGEST_VALUE):
+        raise RnnrtError(
+            f"{node.label()}: its result of shape {spec.shape} takes {size} bytes, more memory than there is; "
+            "check the shapes in the file"
+        )
 
 
 def _one_way(node: Node, error: ShapeError, infer: InferBody, done: Mapping[int, object]) -> Node:

@@ -112,6 +112,28 @@ def time_axes(
     StateError
         A node mixes time steps other than by a recurrence that runs forward; the message names it.
     """
+    axes = _moving_axes(short, long)
+    for node in graph.nodes:
+        _check(node, axes, short, long, lengths)
+    return axes
+
+
+def mixing(
+    graph: Graph, short: Mapping[str, TensorSpec], long: Mapping[str, TensorSpec], lengths: tuple[int, int]
+) -> list[str]:
+    """What `time_axes` refuses, every node with its reason; empty where it refuses nothing."""
+    axes = _moving_axes(short, long)
+    reasons = []
+    for node in graph.nodes:
+        try:
+            _check(node, axes, short, long, lengths)
+        except StateError as error:
+            reasons.append(str(error))
+    return reasons
+
+
+def _moving_axes(short: Mapping[str, TensorSpec], long: Mapping[str, TensorSpec]) -> dict[str, int]:
+    """The axis of each value whose extent follows the length of the sequence."""
     axes: dict[str, int] = {}
     for name, spec in short.items():
         other = long.get(name)
@@ -120,8 +142,6 @@ def time_axes(
         moved = [i for i, (a, b) in enumerate(zip(spec.shape, other.shape, strict=True)) if a != b]
         if len(moved) == 1:
             axes[name] = moved[0]
-    for node in graph.nodes:
-        _check(node, axes, short, long, lengths)
     return axes
 
 

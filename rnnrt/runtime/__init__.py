@@ -2,6 +2,6 @@
 
 from rnnrt.runtime.describe import NodeInfo, describe
 from rnnrt.runtime.session import Session
-from rnnrt.runtime.stream import Stream
+from rnnrt.runtime.stream import Stream, stream_obstacles
 
-__all__ = ["NodeInfo", "Session", "Stream", "describe"]
+__all__ = ["NodeInfo", "Session", "Stream", "describe", "stream_obstacles"]

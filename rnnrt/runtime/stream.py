@@ -14,7 +14,7 @@ from rnnrt.ir import Dim, Graph, Node, Shape, Value
 from rnnrt.ops import TensorSpec
 from rnnrt.passes import specialise
 from rnnrt.passes.expose_state import expose_states
-from rnnrt.passes.follow_time import RECURRENT, time_axes
+from rnnrt.passes.follow_time import RECURRENT, mixing, time_axes
 from rnnrt.plan import Target
 from rnnrt.runtime.session import Session
 
@@ -99,6 +99,11 @@ class Stream:
         results = self._advance(np.asarray(chunk))
         return results[0] if len(results) == 1 else tuple(results)
 
+    @property
+    def output_axes(self) -> tuple[int | None, ...]:
+        """For each output of the network the axis that time has in it; None where it has none."""
+        return self._output_axes
+
     def reset(self) -> None:
         """Back to the initial state."""
         self._states = self._initial()
@@ -155,6 +160,23 @@ class Stream:
         ]
         step_shape = tuple(d for i, d in enumerate(extents) if i != self.time_axis)
         return Stepper(executor, (first.dtype, step_shape), outputs, self._initial())
+
+
+def stream_obstacles(graph: Graph, batch_size: int = 1) -> tuple[str, ...]:
+    """Every reason for which `Stream` refuses a network; empty where it takes it."""
+    try:
+        Stream(graph, batch_size)
+        return ()
+    except (StateError, ShapeError) as error:
+        first = str(error)
+    if len(graph.inputs) != 1 or graph.inputs[0].shape is None:
+        return (first,)
+    try:
+        _, layouts = _find_time(graph, batch_size)
+    except StateError:
+        return (first,)
+    (folded, short), (_, long) = layouts
+    return tuple(mixing(folded, short, long, _LENGTHS)) or (first,)
 
 
 def _shape_for(value: Value, axis: int, batch_size: int, length: int | None) -> Shape:

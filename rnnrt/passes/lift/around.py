@@ -141,9 +141,11 @@ def _picked_axis(node: Node, out: Rewrite) -> int | None:
     if any(v is None or v.size != 1 for v in values):
         return None
     numbers = [int(v.reshape(())) for v in values if v is not None]
-    shape = out.specs[node.inputs[0]].shape or ()
+    shape = out.specs[node.inputs[0]].shape
+    if not shape:
+        return None
     if node.op == "Gather":
-        axis = int(node.attrs.get("axis", 0)) % max(len(shape), 1)
+        axis = int(node.attrs.get("axis", 0)) % len(shape)
         scalar = out.specs[node.inputs[1]].shape == ()
         return axis if scalar and numbers[0] in _last_of(shape[axis]) else None
     if len(numbers) < 3 or numbers[3:] not in ([], [1]):

@@ -13,10 +13,12 @@ CARRIERS = frozenset({"Identity", "Cast", "Not", "Transpose", "Squeeze", "Unsque
 
 
 def axis_before(node: Node, axis: int, out: Rewrite) -> int | None:
-    """The input's axis that an axis of a carrier's result is; None for an axis that it adds."""
+    """The input's axis that an axis of a carrier's result is; None for an axis that it adds, and for unknown ranks."""
+    if out.specs[node.inputs[0]].shape is None or axis >= out.rank(node.outputs[0]):
+        return None
     if node.op == "Transpose":
         rank = out.rank(node.inputs[0])
-        return tuple(node.attrs.get("perm", range(rank)[::-1]))[axis]
+        return tuple(node.attrs.get("perm") or range(rank)[::-1])[axis]
     if node.op in ("Identity", "Cast", "Not"):
         return axis
     if node.op == "Reshape":

@@ -135,7 +135,7 @@ class Extents:
         if node.op == "ReverseSequence":
             return source, axis
         if node.op == "Transpose":
-            return source, tuple(node.attrs.get("perm", range(rank)[::-1]))[axis]
+            return source, tuple(node.attrs.get("perm") or range(rank)[::-1])[axis]
         if node.op in _ELEMENTWISE:
             return self._broadcast(node, axis - len(self.specs[name].shape or ()))
         if node.op in _REDUCTIONS:

@@ -49,7 +49,10 @@ def leave_unsorted(node: Node, out: Rewrite) -> None:
 
 
 def _put_back(node: Node, order: str, out: Rewrite) -> None:
-    axis = int(node.attrs.get("axis", 0)) % out.rank(node.inputs[0])
+    rank = out.rank(node.inputs[0])
+    if rank == 0:  # unknown
+        return
+    axis = int(node.attrs.get("axis", 0)) % rank
     found = _gathered(node.inputs[0], axis, out)
     if found is not None and found[1] == order:
         out.drop(node.outputs[0])
@@ -64,7 +67,7 @@ def _gathered(name: str, axis: int, out: Rewrite) -> tuple[str, str] | None:
     if node.op == "TopK" and name == node.outputs[0] and out.rank(name) == 1:
         return node.inputs[0], node.outputs[1]  # the sorted values are the values in the order of the indices
     if node.op == "Gather" and out.rank(node.inputs[1]) == 1:
-        if int(node.attrs.get("axis", 0)) % out.rank(name) == axis:
+        if out.rank(name) and int(node.attrs.get("axis", 0)) % out.rank(name) == axis:
             return node.inputs[0], _root(node.inputs[1], out)
         return None
     before = axis_before(node, axis, out) if node.op in CARRIERS else None

@@ -44,7 +44,7 @@ def _same(tracer: Tracer, node: Node) -> list[Form]:
     if any(d != e and None not in (d, e) for d, e in zip(a[0], b[0], strict=True)):
         raise NotLinear
     if node.op == "Transpose" and before is not None:
-        moved = [d for d in node.attrs.get("perm", range(len(before))[::-1]) if before[d] != 1]
+        moved = [d for d in (node.attrs.get("perm") or range(len(before))[::-1]) if before[d] != 1]
         if moved != sorted(moved):
             raise NotLinear
     return [form]
