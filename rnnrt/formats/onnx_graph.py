@@ -166,16 +166,11 @@ class GraphReader:
         return Graph(tuple(inputs), tuple(outputs), tuple(self.nodes), self.constants, proto.name or "model")
 
     def tensor(self, proto: Any, name: str, where: str) -> None:
-<<<<<<< HEAD
-        """Make a tensor a constant of this IR name."""
-        self.hold(name, tensor_to_array(proto, self.model.folder, where, packed=True))
-=======
         """Make a tensor a constant of this IR name; where rnnrt has no such type, note that instead."""
         try:
-            self.constants[name] = tensor_to_array(proto, self.model.folder, where, packed=True)
+            self.hold(name, tensor_to_array(proto, self.model.folder, where, packed=True))
         except UnsupportedModelError as error:
             self.model.reasons += error.reasons
->>>>>>> 0523c8d0ad5798da79b909875550f2afe6d8cca8
         if proto.data_type in PACKED:
             self.model.packed[name] = type_name(proto.data_type)
 
