@@ -3,87 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
-from rnnrt.formats.onnx_external import DataFolder
 from rnnrt.formats.onnx_loops import loop_with_sequences
 from rnnrt.formats.onnx_order import in_order
-from rnnrt.formats.onnx_sequences import SEQUENCES, Grown, Sequence_
+from rnnrt.formats.onnx_scope import OLDEST_OPSET, ModelScope, domain_name, opset_versions
+from rnnrt.formats.onnx_sequence_rules import SEQUENCES
+from rnnrt.formats.onnx_sequences import Grown, Sequence_
 from rnnrt.formats.onnx_tensors import PACKED, declared_rank, declared_value, tensor_to_array, type_name
-from rnnrt.formats.onnx_types import Specs, learn
+from rnnrt.formats.onnx_types import learn
 from rnnrt.formats.onnx_upgrade import RawNode, upgrade
 from rnnrt.ir import Graph, Node, Value
 from rnnrt.ops import REQUIRED, TensorSpec, get_operator, is_readable, operator_names
 
-OLDEST_OPSET = 7
 _BORROWED = {("com.microsoft", "Gelu")}
 """Operators of other domains that mean what ONNX's own of that name means."""
 _MAX_DEPTH = 64
 _MAX_UNFOLDED = 100_000
 """Nodes of functions; functions that call functions can grow without end."""
-
-
-def domain_name(domain: str) -> str:
-    """A domain under one name; ONNX's own has two."""
-    return "" if domain == "ai.onnx" else domain
-
-
-def opset_versions(imports: Any) -> dict[str, int]:
-    """Versions by domain, of the `opset_import` of a model or function."""
-    return {domain_name(o.domain): int(o.version) for o in imports}
-
-
-@dataclass
-class ModelScope:
-    """What all graphs of one model share. Names become unique over all of them, as the IR wants it.
-
-    Parameters
-    ----------
-    source : str
-        How messages name the model.
-    folder : DataFolder
-    kinds : type
-        onnx.AttributeProto.
-    functions : mapping of (str, str, str) to onnx.FunctionProto
-        By domain, name and overload.
-    used : set of str
-        Names of the IR that are taken.
-    packed : dict of str to str
-        Element types of those constants of 4-bit and 2-bit integers.
-    sequences : dict of str to tuple
-        Values that are sequences of tensors: what they hold.
-    specs : dict of str to TensorSpec
-        Types of values as far as `GraphReader.spec_of` had to find them, and all constants.
-    ranks : dict of str to int
-        How many axes values have by declaration.
-    """
-
-    source: str
-    folder: DataFolder
-    kinds: Any
-    functions: Mapping[tuple[str, str, str], Any]
-    used: set[str] = field(default_factory=set)
-    reasons: list[str] = field(default_factory=list)
-    copies: dict[str, int] = field(default_factory=dict)
-    packed: dict[str, str] = field(default_factory=dict)
-    sequences: dict[str, Sequence_] = field(default_factory=dict)
-    specs: Specs = field(default_factory=dict)
-    ranks: dict[str, int] = field(default_factory=dict)
-    unfolded: int = 0
-
-    def unique(self, name: str) -> str:
-        """`name`, or a variation of it where it is taken; marks it as taken."""
-        found, k = name, self.copies.get(name, 0)
-        while found in self.used:
-            k += 1
-            found = f"{name}__{k}"
-        self.copies[name] = k
-        self.used.add(found)
-        return found
 
 
 class GraphReader:

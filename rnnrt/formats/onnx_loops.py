@@ -63,13 +63,13 @@ class _Collect:
     """The scan outputs that take the place of a loop's sequences."""
 
     def __init__(self, raw: RawNode, reader: GraphReader, inner: GraphReader, body: Graph) -> None:
-        self.raw, self.reader, self.inner = raw, reader, inner
+        self.raw, self.reader, self.inner, self.body = raw, reader, inner, body
         self.taken = {v.name for v in body.outputs}
         self.own = {name for node in body.nodes for name in node.outputs}
         self.results: list[Value] = []
         self.nodes: list[Node] = []
         self.stacks: list[str] = []
-        self.turned: list[tuple[str, str]] = []
+        self.behind: list[tuple[str, str, Sequence[int], str]] = []
 
     def added(self, grown: str, end: Sequence_ | None, start: Sequence_) -> Sequence_ | None:
         """The sequence after the loop, whose body makes `end` of `grown`; None where that is refused."""
@@ -85,12 +85,35 @@ class _Collect:
             return start
         item = rest[0]
         assert isinstance(item, Item)
-        stack = self.stacked(item.name)
-        if end[-1] == item:
-            return (*start, Pieces(stack, 0))
-        last_first = self.reader.fresh(f"{stack}.reversed")
-        self.turned.append((stack, last_first))
-        return (Pieces(last_first, 0), *start)
+        source, axis = self._before_unsqueeze(item.name)
+        stack = self.stacked(source)
+        if end[-1] != item:
+            stack = self._later("Slice", stack, (-1, np.iinfo(np.int64).min, 0, -1))
+        pieces = Pieces(stack, 0, 1, axis is not None)
+        if axis:
+            rank = self.reader.model.ranks[stack]
+            order = (*range(1, axis + 1), 0, *range(axis + 1, rank))
+            pieces = Pieces(self._later("Transpose", stack, order), axis, 1, True)
+        return (*start, pieces) if end[-1] == item else (pieces, *start)
+
+    def _before_unsqueeze(self, name: str) -> tuple[str, int | None]:
+        """The value that got one more axis to be joined along, and that axis; the value itself where there is none."""
+        maker = next((node for node in self.body.nodes if name in node.outputs), None)
+        axes = self.inner.value_of(maker.inputs[1]) if maker is not None and maker.op == "Unsqueeze" else None
+        if maker is None or axes is None or axes.size != 1:
+            return name, None
+        axis, rank = int(axes.reshape(())), self.inner.rank_of(maker.inputs[0])
+        if rank is None or not -rank - 1 <= axis <= rank:
+            return (maker.inputs[0], 0) if axis == 0 else (name, None)
+        return maker.inputs[0], axis % (rank + 1)
+
+    def _later(self, op: str, name: str, numbers: Sequence[int]) -> str:
+        """A node behind the loop."""
+        result = self.reader.fresh(f"{name}.{op}")
+        if name in self.reader.model.ranks:
+            self.reader.model.ranks[result] = self.reader.model.ranks[name]
+        self.behind.append((op, name, numbers, result))
+        return result
 
     def stacked(self, name: str) -> str:
         """A scan output of the body's value `name`."""
@@ -107,8 +130,10 @@ class _Collect:
         return stack
 
     def finish(self) -> None:
-        """Turn around what was put in front of what was there."""
-        for stack, result in self.turned:
-            bounds: Sequence[int] = (-1, np.iinfo(np.int64).min, 0, -1)
-            names = [self.reader.constant(np.array([v], np.int64), f"{result}.bound") for v in bounds]
-            self.reader.emit("Slice", [stack, *names], [result])
+        """Emit the nodes behind the loop."""
+        for op, name, numbers, result in self.behind:
+            if op == "Transpose":
+                self.reader.emit(op, [name], [result], perm=tuple(numbers))
+                continue
+            bounds = [self.reader.constant(np.array([v], np.int64), f"{result}.bound") for v in numbers]
+            self.reader.emit(op, [name, *bounds], [result])

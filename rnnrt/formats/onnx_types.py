@@ -14,6 +14,8 @@ from rnnrt.ops.evaluate import evaluate_node
 
 Specs = dict[str, TensorSpec]
 
+_DEEPEST = 3
+"""Loops within loops that are looked into while a file is read: each level costs several times the one below."""
 _SMALL = 64
 """Elements of a value that is computed while a file is read."""
 
@@ -43,6 +45,8 @@ def _step(node: Node, specs: Specs) -> None:
 
 def learn(node: Node, specs: Specs) -> None:
     """Add the types of a node's outputs, and the values of small integers that follow from constants."""
+    if _depth(node) > _DEEPEST:
+        return
     _step(node, specs)
     spec = specs.get(node.outputs[0])
     inputs = [specs.get(name) for name in node.inputs]
@@ -56,6 +60,11 @@ def learn(node: Node, specs: Specs) -> None:
         except RnnrtError:
             return
         specs[node.outputs[0]] = TensorSpec(value.dtype, value.shape, value)
+
+
+def _depth(node: Node) -> int:
+    bodies = [value for value in node.attrs.values() if isinstance(value, Graph)]
+    return 1 + max((_depth(inner) for body in bodies for inner in body.nodes), default=0) if bodies else 0
 
 
 def _infer(node: Node, inputs: Sequence[TensorSpec | None], specs: Specs) -> list[TensorSpec]:

@@ -14,7 +14,8 @@ import numpy as np
 
 from rnnrt.formats.onnx_compose import COMPOSED, dequantize, dft, half_types, refuse
 from rnnrt.formats.onnx_recurrent import expand_activations
-from rnnrt.formats.onnx_sequences import SEQUENCES, Sequence_
+from rnnrt.formats.onnx_sequence_rules import SEQUENCES
+from rnnrt.formats.onnx_sequences import Sequence_
 
 _HALF_TYPES = (10, 16)
 _FLOAT = 1
