@@ -26,7 +26,9 @@ def _split(r: Resolver) -> Sequence_:
     if sizes.ndim == 0:
         if sizes < 1:
             raise Refused(f"pieces of length {int(sizes)}; the file is corrupt")
-        return (Pieces(r.x, axis, int(sizes), True),)
+        # ONNX's text has keepdims ignored beside lengths. PyTorch writes unbind with lengths of 1 and keepdims=0, and
+        # means it, as onnxruntime does.
+        return (Pieces(r.x, axis, int(sizes), keep or int(sizes) > 1),)
     names = [r.to.fresh(f"{r.out}.{k}") for k in range(sizes.size)]
     r.to.emit("Split", [r.x, r.fixed(sizes.ravel(), np.int64)], names, axis=axis)
     return tuple(map(Item, names))
@@ -74,15 +76,17 @@ def _erase(r: Resolver) -> Sequence_:
 
 def _at(r: Resolver) -> None:
     sequence, at = r.sequence(), r.index(1, 0)
-    if at is not None:
-        r.piece(*r.place(sequence, at), result=r.out)
+    found = None if at is None else r.place(sequence, at)
+    if found is not None:
+        r.piece(*found, result=r.out)
         return
+    if not sequence:
+        raise Refused("takes a tensor of an empty sequence; the file is corrupt")
     only = sequence[0] if len(sequence) == 1 else None
     if not isinstance(only, Pieces) or only.size != 1:
-        raise Refused(
-            "the position is computed, and the sequence is not one tensor's slices along an axis; "
-            "stack its tensors and index the result"
-        )
+        # Which one it is turns out in a run, so all must be alike: joining them says so where they are not.
+        names = [name for part in sequence for name in _joined(r, part, 0, True)]
+        only = Pieces(r.op("Concat", *names, axis=0), 0)
     # ONNX wants a scalar; an index of one element would leave an axis behind.
     index = r.node.input(1)
     if r.to.rank_of(index) != 0:

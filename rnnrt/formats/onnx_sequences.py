@@ -122,21 +122,17 @@ class Resolver(Chain):
                 found += [Item(self.piece(part, k)) for k in range(count)]
         return found
 
-    def place(self, sequence: Sequence_, k: int) -> tuple[Part, int]:
-        """The part that tensor number `k` lies in, and its number there."""
+    def place(self, sequence: Sequence_, k: int) -> tuple[Part, int] | None:
+        """The part that tensor number `k` lies in, and its number there; None where a run decides which part it is."""
         rest, backwards = k, k < 0
         for part in reversed(sequence) if backwards else sequence:
             count = self.count(part)
             if count is None:
-                if part is not (sequence[0] if backwards else sequence[-1]):
-                    break
-                return part, rest
+                return (part, rest) if part is (sequence[0] if backwards else sequence[-1]) else None
             if -count <= rest < count:
                 return part, rest
             rest += count if backwards else -count
-        else:
-            raise Refused(f"asks for tensor {k}, which the sequence does not have; the file is corrupt")
-        raise Refused(f"asks for tensor {k}, and how many come before it is not known; export with fixed shapes")
+        raise Refused(f"asks for tensor {k}, which the sequence does not have; the file is corrupt")
 
     def moved(self, name: str, source: int, target: int) -> str:
         """A value with one axis at another place."""
