@@ -97,7 +97,9 @@ class GraphReader:
         outputs = []
         for k, info in enumerate(proto.output):
             name = self.lookup(info.name, f"output {info.name!r}")
-            if name not in self.sequences:
+            if name not in self.sequences and k + 1 in sequences:
+                outputs.append(Value(name, np.dtype(np.float32)))  # no sequence: for the loop to refuse
+            elif name not in self.sequences:
                 outputs.append(self.value(info, name, output=True))
             elif sequences:
                 self.collected[k] = self.sequences[name]

@@ -145,6 +145,8 @@ def _joined(r: Resolver, part: Part, axis: int, new: bool) -> list[str]:
         return [r.moved(part.name, part.axis, axis)]
     if not part.keep:
         return [_merged(r, part, axis)]
+    if part.size == 1:
+        return [_apart(r, part, axis, new)]
     count = r.count(part)
     if count is None or not 0 < count <= MOST_PIECES:
         raise Refused(
@@ -152,6 +154,14 @@ def _joined(r: Resolver, part: Part, axis: int, new: bool) -> list[str]:
             "export with fixed shapes"
         )
     return [name for k in range(count) for name in _joined(r, Item(r.piece(part, k)), axis, new)]
+
+
+def _apart(r: Resolver, part: Pieces, axis: int, new: bool) -> str:
+    """Pieces of extent 1 along another axis than they were cut: joined without their axis, which is put back."""
+    rank = r.rank(part.name)
+    cut, join = r.within(part.axis, rank), r.within(axis, rank + new)
+    (joined,) = _joined(r, Pieces(part.name, cut), join - (cut < join), new)
+    return r.op("Unsqueeze", joined, r.fixed([cut + (new and cut >= join)], np.int64))
 
 
 def _merged(r: Resolver, part: Pieces, axis: int) -> str:
