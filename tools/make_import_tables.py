@@ -230,9 +230,10 @@ def _tensorflow_functions() -> str:
 
 
 def _refused_layers() -> str:
-    from rnnrt.formats.keras_config import _HINTS
+    from rnnrt.formats.keras_refused import REFUSED
 
-    return _rows(("layer", "what to do"), sorted(_HINTS.items()))
+    rows = [(name, why, instead) for name, (why, instead) in sorted(REFUSED.items())]
+    return _rows(("layer", "why", "what to do"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
