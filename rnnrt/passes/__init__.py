@@ -10,10 +10,11 @@ from rnnrt.ir import Graph
 from rnnrt.ops import TensorSpec
 from rnnrt.passes.check import check
 from rnnrt.passes.fold import fold
+from rnnrt.passes.hoist import hoist
 from rnnrt.passes.lift import LIFTED, NOT_LIFTED, lift
 from rnnrt.passes.prune import prune
 
-__all__ = ["LIFTED", "NOT_LIFTED", "check", "fold", "prune", "recognise", "specialise"]
+__all__ = ["LIFTED", "NOT_LIFTED", "check", "fold", "hoist", "prune", "recognise", "specialise"]
 
 
 def specialise(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, dict[str, TensorSpec]]:
@@ -55,8 +56,11 @@ def recognise(graph: Graph) -> Graph:
     ModelFormatError, UnsupportedModelError, ShapeError
         As `specialise`.
     """
-    simple, specs = specialise(graph, {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs})
+    types = {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs}
+    simple, specs = specialise(graph, types)
     try:
+        if (hoisted := hoist(simple)) is not simple:
+            simple, specs = specialise(hoisted, types)
         lifted, told = lift(simple, specs)
     except RnnrtError:
         raise

@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
-from rnnrt.ir import Graph, Node, Value
+from rnnrt.ir import Graph, Node, Shape, Value
 from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.ops.control import Control, If, InferBody
 from rnnrt.ops.evaluate import evaluate_node
@@ -72,6 +72,8 @@ class _Fold:
     work: _Work
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    extents: dict[str, Shape] = field(default_factory=dict)
+    """What results of Shape hold, where not all of it is known."""
 
     def constant(self, name: str, array: np.ndarray) -> None:
         self.constants[name] = array
@@ -100,6 +102,10 @@ class _Fold:
                 if name:
                     self.constant(name, np.asarray(result))
             return
+        picked = self._known_extents(node)
+        if picked is not None:
+            self.constant(node.outputs[0], picked)
+            return
         rest = False
         for name, spec in zip(node.outputs, outputs, strict=False):
             if name and spec.value is not None:
@@ -111,6 +117,22 @@ class _Fold:
             # An output that is constant already keeps its constant; the node must not define it again.
             names = tuple("" if name in self.constants else name for name in node.outputs)
             self.nodes.append(Node(node.op, node.inputs, names, node.attrs, node.name))
+
+    def _known_extents(self, node: Node) -> np.ndarray | None:
+        """What a Gather or Slice takes of a shape, if these extents are known though others are not."""
+        if node.op == "Shape":
+            shape = self.specs[node.inputs[0]].shape
+            if shape is not None:
+                self.extents[node.outputs[0]] = shape[node.attrs.get("start", 0) : node.attrs.get("end")]
+            return None
+        dims = self.extents.get(node.inputs[0]) if node.op in ("Gather", "Slice") else None
+        others = [self.specs[name].value for name in node.inputs[1:] if name]
+        if dims is None or any(value is None for value in others):
+            return None
+        # -1 stands for an extent that is not known: no extent is negative.
+        held = np.array([d if isinstance(d, int) else -1 for d in dims], np.int64)
+        taken = evaluate_node(node, [held, *(self.specs[n].value if n else None for n in node.inputs[1:])], {})[0]
+        return taken if np.all(taken >= 0) else None
 
     def inline(self, node: Node, branch: Graph) -> None:
         """Put a branch in the place of its If."""

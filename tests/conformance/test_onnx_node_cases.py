@@ -33,6 +33,7 @@ LEFT_OUT = {
     r"bernoulli.*|random.*": "draws random numbers",
     r"equal_string.*": "element type STRING",
     r"(identity|if|loop\d*)_(seq.*|opt.*|\d*_?seq.*)": "(sequence|optional)_type",
+    r"(split_to_sequence|sequence_insert|sequence_map).*": "sequence_type",
     r"(training_dropout.*|batchnorm_.*training_mode)": "export the model for inference",
     r"(resize|upsample)_.*": "resampling is not supported",
     r"maxpool_with_argmax_2d_precomputed_strides": "storage_order=1",
