@@ -1,116 +1,79 @@
 """Follow the time axis through a graph, and refuse what mixes time steps.
 
-A network can be run piece by piece when each of its nodes either is recurrent or treats every time step alone.
-The axis that carries time is found by comparing the shapes of two specialisations of the graph that differ in
-the length of the sequence alone.
+A network can be run piece by piece when each of its nodes either is recurrent, or is a window that reaches back only,
+or treats every time step alone. The axis that carries time is found by comparing the shapes of two specialisations of
+the graph that differ in the length of the sequence alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from rnnrt.errors import StateError
 from rnnrt.ir import Graph, Node, outer_names
-from rnnrt.ops import TensorSpec
+from rnnrt.ops import TensorSpec, get_operator
+from rnnrt.ops.recurrent_shapes import LENGTHS, MASK
+from rnnrt.passes.time_rules import ALONG_AXIS, ELEMENTWISE, KEEPS_TIME, REDUCTIONS, RULES
+from rnnrt.passes.time_windows import WINDOWED, Rate, TimeWindow, time_window
 
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
-_ELEMENTWISE = frozenset(
-    [
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Pow",
-        "Sqrt",
-        "Neg",
-        "Log",
-        "Exp",
-        "Abs",
-        "Clip",
-        "Relu",
-        "Sigmoid",
-        "Tanh",
-        "Erf",
-        "Elu",
-        "LeakyRelu",
-        "Softsign",
-        "Softplus",
-        "HardSigmoid",
-        "PRelu",
-        "Gelu",
-        "Reciprocal",
-        "Mod",
-        "Min",
-        "Max",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Sign",
-        "Cast",
-        "Where",
-        "Equal",
-        "Less",
-        "Greater",
-        "LessOrEqual",
-        "GreaterOrEqual",
-        "And",
-        "Or",
-        "Not",
-        "Identity",
-        "Selu",
-        "ThresholdedRelu",
-        "HardSwish",
-        "Mish",
-        "Swish",
-        "Sin",
-        "Cos",
-        "Sum",
-        "Mean",
-        "Xor",
-        "IsNaN",
-    ]
-)
-_KEEPS_TIME = frozenset(["Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Split", "Expand", "Tile"])
-_REDUCTIONS = frozenset(
-    [
-        "ReduceMean",
-        "ReduceSum",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceL1",
-        "ReduceL2",
-        "ReduceSumSquare",
-        "ReduceLogSumExp",
-        "ReduceLogSum",
-        "ArgMax",
-        "ArgMin",
-        "TopK",
-    ]
-)
-_ALONG_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Concat": 0, "ArgMax": 0, "ArgMin": 0, "TopK": -1}
-"""Operators that mix the elements along the axis of their attribute, with its default."""
+_SHAPES_ONLY = frozenset({"Expand", "ConstantOfShape"})
+"""Operators whose results may carry time though no operand does: the length comes by a shape."""
 
 
-def time_axes(
-    graph: Graph, short: Mapping[str, TensorSpec], long: Mapping[str, TensorSpec], lengths: tuple[int, int]
-) -> dict[str, int]:
-    """The axis of time of each value that carries it.
+@dataclass(frozen=True)
+class Followed:
+    """What is known of a graph's time.
+
+    Attributes
+    ----------
+    axes : dict of str to int
+        The axis of time of each value that carries it.
+    rates : dict of str to Rate
+        When the steps of these values are due.
+    windows : dict of str to TimeWindow
+        By a node's first output: windows that see more than one step.
+    alone : set of str
+        First outputs of recurrent nodes that run along another axis and treat every time step alone.
+    times : dict of str to int
+        How many elements a step has along the axis of time, such as the rows of a batch that is joined with it.
+    """
+
+    axes: dict[str, int]
+    rates: dict[str, Rate] = field(default_factory=dict)
+    windows: dict[str, TimeWindow] = field(default_factory=dict)
+    alone: set[str] = field(default_factory=set)
+    times: dict[str, int] = field(default_factory=dict)
+
+
+def follow(
+    graph: Graph,
+    short: Mapping[str, TensorSpec],
+    long: Mapping[str, TensorSpec],
+    lengths: tuple[int, int],
+    fed: Iterable[str],
+) -> Followed:
+    """The time of a graph's values.
 
     Parameters
     ----------
     graph : Graph
-        Not yet specialised for a length.
+        Specialised for the first length.
     short, long : mapping of str to TensorSpec
         Types of its values when the sequence has `lengths[0]` and `lengths[1]` steps.
+    fed : iterable of str
+        The inputs that carry time.
 
     Raises
     ------
     StateError
-        A node mixes time steps other than by a recurrence that runs forward; the message names it.
+        A node mixes time steps other than by a recurrence that runs forward or by a window that reaches back; the
+        message names it.
     """
     axes: dict[str, int] = {}
     for name, spec in short.items():
@@ -120,138 +83,136 @@ def time_axes(
         moved = [i for i, (a, b) in enumerate(zip(spec.shape, other.shape, strict=True)) if a != b]
         if len(moved) == 1:
             axes[name] = moved[0]
+    walk = _Walk(short, long, lengths, Followed(axes))
+    walk.found.rates.update((name, Rate()) for name in fed)
     for node in graph.nodes:
-        _check(node, axes, short, long, lengths)
-    return axes
+        walk.node(node)
+    return walk.found
 
 
-def _check(
-    node: Node,
-    axes: Mapping[str, int],
-    short: Mapping[str, TensorSpec],
-    long: Mapping[str, TensorSpec],
-    lengths: tuple[int, int],
-) -> None:
-    def refuse(why: str) -> StateError:
-        return StateError(f"{node.label()} {why}; a stream sees one piece at a time: run the whole sequence instead")
+@dataclass
+class _Walk:
+    short: Mapping[str, TensorSpec]
+    long: Mapping[str, TensorSpec]
+    lengths: tuple[int, int]
+    found: Followed
 
-    carried = {i: axes[name] for i, name in enumerate(node.inputs) if name in axes}
-    captured = {n for body in node.attrs.values() if isinstance(body, Graph) for n in outer_names(body)}
-    if captured & set(axes):
-        raise refuse("reads the sequence inside its body")
-    results = [name for name in node.outputs if name]
-    for name in results:
-        a, b = short.get(name), long.get(name)
-        if name not in axes or a is None or b is None or a.shape is None or b.shape is None:
-            continue
-        x, y = a.shape[axes[name]], b.shape[axes[name]]
-        if not (isinstance(x, int) and isinstance(y, int) and x * lengths[1] == y * lengths[0]):
-            raise refuse(f"makes {x} and {y} steps of {lengths[0]} and {lengths[1]}")
-    if node.op in RECURRENT:
+    def node(self, node: Node) -> None:
+        """Check a node and note what its results carry."""
+        axes, rates = self.found.axes, self.found.rates
+        carried = {i: axes[name] for i, name in enumerate(node.inputs) if name in axes}
+        captured = {n for body in node.attrs.values() if isinstance(body, Graph) for n in outer_names(body)}
+        if captured & set(axes):
+            raise refusal(node, "reads the sequence inside its body")
+        results = [name for name in node.outputs if name]
+        seen = {rates.get(node.inputs[i]) for i in carried} - {None}
+        if len(seen) > 1:
+            raise refusal(node, "combines sequences whose steps are due at different times")
+        rate = next(iter(seen), None) or self._rate_of(results)
+        if node.op in WINDOWED and carried.get(0, 0) >= 2:
+            rate = self._window(node, carried, rate)
+        for name in results:
+            if name in axes:
+                self._check_length(node, name, rate)
+                rates[name] = rate
+        self._check(node, carried, results)
+
+    def _rate_of(self, results: list[str]) -> Rate:
+        """The rate of what gets its length by a shape: that of a value with as many steps."""
+        for name in results:
+            for rate in {Rate(): None, **dict.fromkeys(self.found.rates.values())}:
+                if name in self.found.axes and self._times(name, rate) is not None:
+                    return rate
+        return Rate()
+
+    def _times(self, name: str, rate: Rate) -> int | None:
+        """How many elements a step has along the axis of time; None where the length is not that of the rate."""
+        axis = self.found.axes[name]
+        extents = [(specs[name].shape or ())[axis] for specs in (self.short, self.long)]
+        due = [rate.due(n) for n in self.lengths]
+        if not all(isinstance(d, int) for d in extents) or 0 in due or due[0] == due[1]:
+            return None
+        times = int(extents[0] or 0) // due[0]
+        return times if times and [times * n for n in due] == extents else None
+
+    def _check_length(self, node: Node, name: str, rate: Rate) -> None:
+        times = self._times(name, rate)
+        if times is not None:
+            self.found.times[name] = times
+        else:
+            axis = self.found.axes[name]
+            x, y = ((specs[name].shape or ())[axis] for specs in (self.short, self.long))
+            raise refusal(node, f"makes {x} and {y} steps of {self.lengths[0]} and {self.lengths[1]}")
+
+    def _window(self, node: Node, carried: Mapping[int, int], rate: Rate) -> Rate:
+        window = time_window(node, carried[0], self.short)
+        if isinstance(window, str):
+            raise refusal(node, window)
+        if set(carried) != {0} or self._times(node.inputs[0], rate) != 1:
+            raise refusal(node, "slides along an axis that holds more than time")
+        if not window.is_trivial:
+            self.found.windows[node.outputs[0]] = window
+        return rate.behind(window)
+
+    def _check(self, node: Node, carried: Mapping[int, int], results: list[str]) -> None:
+        axes, short = self.found.axes, self.short
+        if node.op in RECURRENT:
+            self._recurrent(node, carried)
+            return
+        if not carried:
+            if any(name in axes for name in results) and node.op not in _SHAPES_ONLY:
+                raise refusal(node, "makes values that depend on the position in the sequence")
+            return
+        if node.op in ("Shape", "Size"):
+            return
+        kept = all(name in axes for name in results)
+        if node.op in ELEMENTWISE:
+            ranks = [len(short[node.inputs[i]].shape or ()) for i in carried]
+            if not kept or len({axis - rank for axis, rank in zip(carried.values(), ranks, strict=True)}) != 1:
+                raise refusal(node, "combines different time axes")
+            if any(name and self._is_of_length(name) for name in node.inputs):
+                raise refusal(node, "computes with the length of the sequence")
+            return
+        rule = RULES.get(node.op)
+        if rule is None and node.op not in KEEPS_TIME and node.op not in REDUCTIONS and node.op not in ALONG_AXIS:
+            raise refusal(node, "mixes time steps, or is not known to treat them alone")
+        if rule is not None and rule(node, carried, short, kept):
+            return
+        if rule is not None or not kept:
+            raise refusal(node, "mixes time steps")
+        if node.op in ALONG_AXIS:
+            at = int(node.attrs.get("axis", ALONG_AXIS[node.op]))
+            for i, axis in carried.items():
+                if at % len(short[node.inputs[i]].shape or (0,)) == axis:
+                    raise refusal(node, "works along the time axis")
+
+    def _is_of_length(self, name: str) -> bool:
+        """Whether a known value is another one for another length."""
+        a, b = self.short[name].value, self.long[name].value if name in self.long else None
+        return a is not None and b is not None and a.shape == b.shape and not np.array_equal(a, b, equal_nan=True)
+
+    def _recurrent(self, node: Node, carried: Mapping[int, int]) -> None:
+        """Along time it must run forward, over every step; along another axis it may run as it likes."""
+        operator: Any = get_operator(node.op)
+        operands = operator.named(node.inputs)
+        of_time = int(node.attrs.get("layout", 0))
+        if not carried:
+            return
+        if carried.get(0) == 1 - of_time and not operands[LENGTHS]:
+            places = {0, operator.operands.index("initial_h"), operator.operands.index("initial_h") + 1}
+            if set(carried) <= places and set(carried.values()) == {1 - of_time}:
+                self.found.alone.add(next(name for name in node.outputs if name))
+                return
         if node.attrs.get("direction", "forward") != "forward":
-            raise refuse(f"reads the sequence {node.attrs['direction']}")
-        if carried.get(0, -1) != int(node.attrs.get("layout", 0)):
-            raise refuse("does not run along the time of the network's input")
-        return
-    if not carried:
-        if any(name in axes for name in results) and node.op not in ("Expand", "ConstantOfShape"):
-            raise refuse("makes values that depend on the position in the sequence")
-        return
-    if node.op in ("Shape", "Size"):
-        return
-    kept = all(name in axes for name in results)
-    if node.op in _ELEMENTWISE:
-        ranks = [len(short[node.inputs[i]].shape or ()) for i in carried]
-        if not kept or len({axis - rank for axis, rank in zip(carried.values(), ranks, strict=True)}) != 1:
-            raise refuse("combines different time axes")
-        return
-    rule = _RULES.get(node.op)
-    if rule is None and node.op not in _KEEPS_TIME and node.op not in _REDUCTIONS and node.op not in _ALONG_AXIS:
-        raise refuse("mixes time steps, or is not known to treat them alone")
-    if rule is not None and rule(node, carried, short, kept):
-        return
-    if rule is not None or not kept:
-        raise refuse("mixes time steps")
-    if node.op in _ALONG_AXIS:
-        at = int(node.attrs.get("axis", _ALONG_AXIS[node.op]))
-        for i, axis in carried.items():
-            if at % len(short[node.inputs[i]].shape or (0,)) == axis:
-                raise refuse("works along the time axis")
+            raise refusal(node, f"reads the sequence {node.attrs['direction']}")
+        if operands[LENGTHS]:
+            raise refusal(node, f"takes the lengths of sequences from {operands[LENGTHS]!r}")
+        mask = operands[MASK]
+        beside = {name for name in node.inputs[1:] if name in self.found.axes and name != mask}
+        if carried.get(0) != of_time or beside or (mask and self.found.axes.get(mask) != 0):
+            raise refusal(node, "does not run along the time of the network's input")
 
 
-Rule = Callable[[Node, Mapping[int, int], Mapping[str, TensorSpec], bool], bool]
-
-
-def _rank(node: Node, i: int, specs: Mapping[str, TensorSpec]) -> int:
-    return len(specs[node.inputs[i]].shape or ())
-
-
-def _matmul(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec], kept: bool) -> bool:
-    return kept and set(carried) == {0} and carried[0] != _rank(node, 0, specs) - 1
-
-
-def _gemm(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec], kept: bool) -> bool:
-    return kept and set(carried) == {0} and carried[0] == int(node.attrs.get("transA", 0))
-
-
-def _conv(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec], kept: bool) -> bool:
-    axis = carried.get(0, -1)
-    kernel = specs[node.inputs[1]].shape or ()
-    strides = node.attrs.get("strides") or (1,) * len(kernel)
-    pads = node.attrs.get("pads") or (0,)
-    return (
-        kept
-        and set(carried) == {0}
-        and (axis == 0 or (axis >= 2 and kernel[axis] == 1 and strides[axis - 2] == 1 and not any(pads)))
-    )
-
-
-def _channelwise(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec], kept: bool) -> bool:
-    return kept and set(carried) == {0} and carried[0] != 1
-
-
-def _layer_norm(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec], kept: bool) -> bool:
-    rank = _rank(node, 0, specs)
-    return kept and set(carried) == {0} and carried[0] < int(node.attrs.get("axis", -1)) % rank
-
-
-def _slice(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec], kept: bool) -> bool:
-    """Slices of other axes, the whole of time, or its last step."""
-    if set(carried) != {0}:
-        return False
-    starts, _, axes, steps = ((*[specs[n].value if n else None for n in node.inputs[1:]], None, None, None))[:4]
-    rank = _rank(node, 0, specs)
-    if starts is None or (len(node.inputs) > 3 and axes is None):
-        return False
-    sliced = [int(a) % rank for a in (range(starts.size) if axes is None else axes.ravel())]
-    if carried[0] not in sliced:
-        return kept
-    at = sliced.index(carried[0])
-    start, step = int(starts.ravel()[at]), 1 if steps is None else int(steps.ravel()[at])
-    shape_in, shape_out = specs[node.inputs[0]].shape, specs[node.outputs[0]].shape
-    if shape_in is None or shape_out is None:
-        return False
-    whole = start == 0 and step == 1 and shape_in[carried[0]] == shape_out[carried[0]]
-    return whole or (start == -1 and shape_out[carried[0]] == 1)
-
-
-def _gather(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec], kept: bool) -> bool:
-    """Looking up steps alone, picking along other axes, or the last step."""
-    if set(carried) == {1}:
-        return kept
-    at = int(node.attrs.get("axis", 0)) % max(_rank(node, 0, specs), 1)
-    if at != carried[0]:
-        return kept
-    index = specs[node.inputs[1]].value
-    return index is not None and bool(np.all(index == -1))
-
-
-_RULES: dict[str, Rule] = {
-    "MatMul": _matmul,
-    "Gemm": _gemm,
-    "Conv": _conv,
-    "BatchNormalization": _channelwise,
-    "LayerNormalization": _layer_norm,
-    "Slice": _slice,
-    "Gather": _gather,
-}
+def refusal(node: Node, why: str) -> StateError:
+    """The error for a node that cannot run piece by piece."""
+    return StateError(f"{node.label()} {why}; a stream sees one piece at a time: run the whole sequence instead")
