@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from rnnrt.errors import ModelFormatError, StateError
 from rnnrt.formats.files import replacing
 from rnnrt.formats.safetensors import open_safetensors
 from rnnrt.ir import Graph
-from rnnrt.runtime import Session, Source, Stream
+from rnnrt.runtime import Pool, Session, Source, Stream
 
 _KEY = "rnnrt_stream"
 _REVISION = 1
@@ -70,6 +71,45 @@ class FiledStream(Stream):
         self.state = arrays
 
 
+class StreamPool(Pool):
+    """Many live streams of one model, of which any are stepped together as one batch.
+
+    Parameters
+    ----------
+    model : Model
+    capacity, idle_timeout, max_streams, initial_state, clock
+        As for `Pool`.
+    dtype, states
+        As for `Model.stream`.
+
+    Raises
+    ------
+    StateError, ShapeError
+        As `Pool` and `Model.stream`.
+
+    Examples
+    --------
+    >>> pool = StreamPool(model, capacity=1000, idle_timeout=60)
+    >>> ada, bob = pool.open("ada"), pool.open("bob")
+    >>> y = pool.step([bob, ada], x)  # x (2, features): bob's step, then ada's
+    """
+
+    def __init__(
+        self,
+        model: Streaming,
+        capacity: int = 256,
+        idle_timeout: float | None = None,
+        max_streams: int | None = None,
+        *,
+        dtype: Any = None,
+        states: Mapping[str, str] | None = None,
+        initial_state: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        source = model.shared_source(dtype, states)
+        super().__init__(source, capacity, idle_timeout, max_streams, initial_state=initial_state, clock=clock)
+
+
 class Streaming:
     """What `Running` takes from here: its streams."""
 
@@ -104,9 +144,15 @@ class Streaming:
         ShapeError
             An initial state does not fit, or the dtype is another one.
         """
-        return FiledStream(self._shared(dtype, states), batch_size, initial_state=initial_state)
+        return FiledStream(self.shared_source(dtype, states), batch_size, initial_state=initial_state)
 
-    def _shared(self, dtype: Any, states: Mapping[str, str] | None) -> Source:
+    def stream_pool(
+        self, capacity: int = 256, idle_timeout: float | None = None, max_streams: int | None = None, **options: Any
+    ) -> StreamPool:
+        """Many live streams, one copy of the weights, and one batched step over any of them: see `StreamPool`."""
+        return StreamPool(self, capacity, idle_timeout, max_streams, **options)
+
+    def shared_source(self, dtype: Any, states: Mapping[str, str] | None) -> Source:
         """What streams of this dtype and these states share."""
         graph, session = self._refreshed()
         key = (None if dtype is None else str(dtype), None if states is None else tuple(sorted(states.items())))

@@ -199,8 +199,9 @@ class _Walk:
         if not carried:
             return
         if carried.get(0) == 1 - of_time and not operands[LENGTHS]:
-            places = {0, operator.operands.index("initial_h"), operator.operands.index("initial_h") + 1}
-            if set(carried) <= places and set(carried.values()) == {1 - of_time}:
+            at = operator.operands.index("initial_h"), operator.operands.index(MASK)
+            places = {0: 1 - of_time, at[0]: 1 - of_time, at[0] + 1: 1 - of_time, at[1]: 1}
+            if all(places.get(i) == axis for i, axis in carried.items()):
                 self.found.alone.add(next(name for name in node.outputs if name))
                 return
         if node.attrs.get("direction", "forward") != "forward":
@@ -213,6 +214,14 @@ class _Walk:
             raise refusal(node, "does not run along the time of the network's input")
 
 
-def refusal(node: Node, why: str) -> StateError:
+class Refusal(StateError):
+    """A node cannot run piece by piece."""
+
+    node: Node
+
+
+def refusal(node: Node, why: str) -> Refusal:
     """The error for a node that cannot run piece by piece."""
-    return StateError(f"{node.label()} {why}; a stream sees one piece at a time: run the whole sequence instead")
+    error = Refusal(f"{node.label()} {why}; a stream sees one piece at a time: run the whole sequence instead")
+    error.node = node
+    return error

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnrt.ir import Node
 from rnnrt.ops import TensorSpec
+from rnnrt.ops.pad import Pad
 
 ELEMENTWISE = frozenset(
     """
@@ -77,6 +78,16 @@ def _split(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpe
     return kept and set(carried) == {0} and int(node.attrs.get("axis", 0)) % _rank(node, 0, specs) != carried[0]
 
 
+def _pad(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec], kept: bool) -> bool:
+    if not kept or set(carried) != {0}:
+        return False
+    pads, axes = (specs[name].value if name else None for name in (*node.inputs, "", "")[1:4:2])
+    if pads is None or (len(node.inputs) > 3 and node.inputs[3] and axes is None):
+        return False
+    where = None if axes is None else [int(a) for a in axes.ravel()]
+    return Pad.pads(node, _rank(node, 0, specs), [int(p) for p in pads.ravel()], where)[carried[0]] == (0, 0)
+
+
 def _layer_norm(node: Node, carried: Mapping[int, int], specs: Mapping[str, TensorSpec], kept: bool) -> bool:
     rank = _rank(node, 0, specs)
     return kept and set(carried) == {0} and carried[0] < int(node.attrs.get("axis", -1)) % rank
@@ -121,6 +132,7 @@ RULES: dict[str, Rule] = {
     "AveragePool": _conv,
     "BatchNormalization": _channelwise,
     "Flatten": _reshape,
+    "Pad": _pad,
     "Reshape": _reshape,
     "Split": _split,
     "Tile": _tile,

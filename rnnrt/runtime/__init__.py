@@ -2,7 +2,8 @@
 
 from rnnrt.runtime.describe import NodeInfo, describe
 from rnnrt.runtime.feeding import Source
+from rnnrt.runtime.pool import Pool
 from rnnrt.runtime.session import Session
 from rnnrt.runtime.stream import Stream
 
-__all__ = ["NodeInfo", "Session", "Source", "Stream", "describe"]
+__all__ = ["NodeInfo", "Pool", "Session", "Source", "Stream", "describe"]

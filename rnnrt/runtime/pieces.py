@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from rnnrt._kernels.stepper import MAX_OUTPUTS, Stepper
 from rnnrt.errors import ShapeError, StateError
 from rnnrt.ir import Graph, names_read
 from rnnrt.passes.expose_state import StateSlot
@@ -61,6 +62,34 @@ class Pieces:
                 return self._split(self.session.run([*arrays, *states]))
             return [_empty(r) for r in layout.results], list(states)
         return self._unsteady(arrays, states, steps)
+
+    def stepper(self, feeds: Sequence[np.ndarray], states: Arrays) -> Stepper | None:
+        """A fast way to take steps of the size of these, which begins with `states` and owns them from now on.
+
+        None where several inputs are fed, or the shapes of states or results are not known beforehand.
+        """
+        layout = self.layout
+        if len(layout.feeds) != 1 or not layout.is_steady or len(layout.results) > MAX_OUTPUTS:
+            return None
+        (feed,) = layout.feeds
+        x = checked_input(feed.value, feeds[0])
+        shapes = {slot.name: slot.initial.shape for slot in layout.slots}
+        executor = self.session.executor_for({**shapes, feed.value.name: x.shape})
+        if executor is None or [s for _, s in executor.output_specs[len(layout.results) :]] != list(shapes.values()):
+            return None
+        outputs = [
+            (dtype, _without(full, r.time if r.times == 1 else None))
+            for (dtype, full), r in zip(executor.output_specs, layout.results, strict=False)
+        ]
+        return Stepper(executor, (feed.value.dtype, _without(x.shape, feed.time)), outputs, states)
+
+    def exact(self, x: np.ndarray) -> np.ndarray | None:
+        """The only input of a step in the form that the stepper takes; None where it has not one step."""
+        (feed,) = self.layout.feeds
+        array = checked_input(feed.value, x)
+        if feed.time is None:
+            return array
+        return array.reshape(_without(array.shape, feed.time)) if array.shape[feed.time] == 1 else None
 
     def _split(self, results: Arrays) -> tuple[list[np.ndarray | None], Arrays]:
         count = len(self.layout.results)
@@ -133,6 +162,24 @@ def _without_steps(graph: Graph, layout: Layout, missing: frozenset[Rate]) -> se
     return dead
 
 
+def with_axis(x: np.ndarray, axis: int | None) -> np.ndarray:
+    """A step with an axis of time of one step; `axis` None: as it is."""
+    return x if axis is None or x.ndim < axis else x[(*(slice(None),) * axis, None)]
+
+
+def step_of(y: np.ndarray | None, result: Result) -> np.ndarray | None:
+    """The only step of a result, without the axis of time; None where there is none."""
+    if y is None or result.time is None:
+        return y
+    if y.shape[result.time] == 0:
+        return None
+    return y.take(0, result.time) if result.times == 1 else y
+
+
+def _without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
+    return tuple(d for i, d in enumerate(shape) if i != axis)
+
+
 def _empty(result: Result) -> np.ndarray | None:
     if result.time is None:
         return None
@@ -159,3 +206,28 @@ def fitting_state(slot: StateSlot, given: Any) -> np.ndarray:
     if not np.can_cast(array.dtype, slot.initial.dtype, "same_kind"):
         raise ShapeError(f"state {slot.name!r} has dtype {slot.initial.dtype}, got {array.dtype}")
     return np.array(array, slot.initial.dtype, order="C")
+
+
+def in_order(given: Sequence[Any], named: Mapping[str, Any], names: Sequence[str], kept: Iterable[str]) -> list[Any]:
+    """The inputs in the order of `names`, as they are given by place, by name, or in one dict.
+
+    Raises
+    ------
+    ShapeError
+        One is missing, unknown or given twice. `kept` are the states, which a stream feeds itself.
+    """
+    if len(given) == 1 and isinstance(given[0], Mapping):
+        named = {**given[0], **named}
+        given = ()
+    found = dict(zip(names, given, strict=False))
+    twice = [name for name in named if name in found]
+    unknown = [name for name in named if name not in names]
+    found.update(named)
+    missing = [name for name in names if name not in found]
+    if twice or unknown or missing or len(given) > len(names):
+        own = [name for name in unknown if name in kept]
+        raise ShapeError(
+            f"the stream takes {list(names)}; got {len(given)} arrays and the names {sorted(named)}"
+            + (f"; {', '.join(own)} it keeps itself" if own else "")
+        )
+    return [found[name] for name in names]

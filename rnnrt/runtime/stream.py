@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from rnnrt._kernels import program
-from rnnrt._kernels.stepper import MAX_OUTPUTS, BusyError, Stepper
+from rnnrt._kernels.stepper import BusyError, Stepper
 from rnnrt.errors import RnnrtError, ShapeError, StateError
 from rnnrt.ir import Graph
 from rnnrt.plan import PackCache, Target
 from rnnrt.runtime.feeding import Source
 from rnnrt.runtime.kept import BUSY, Kept
-from rnnrt.runtime.layout import Layout, Result
-from rnnrt.runtime.pieces import Arrays, fitting_state
-from rnnrt.runtime.session import checked_input
+from rnnrt.runtime.pieces import Arrays, fitting_state, in_order, step_of, with_axis
 
 
 class Stream(Kept):
@@ -103,30 +101,30 @@ class Stream(Kept):
         """
         stepper = self._stepper
         if stepper is not None and len(x) == 1 and not named:
-            y = self._stepped(stepper, x[0], out)
+            y = _stepped(stepper, x[0], out)
             if y is not None:
                 return y
-        arrays = [np.asarray(a) for a in self._ordered(x, named)]
+        arrays = [np.asarray(a) for a in in_order(x, named, self._names, self._source.pairs)]
         with self._alone():
             pieces = self._open()
-            full = [_with_axis(a, feed.time) for a, feed in zip(arrays, pieces.layout.feeds, strict=True)]
-            stepper = stepper or self._first_stepper(pieces.layout, full)
+            full = [with_axis(a, feed.time) for a, feed in zip(arrays, pieces.layout.feeds, strict=True)]
             if stepper is None:
+                stepper = pieces.stepper(full, self._held)
+                if stepper is not None:
+                    self._held, self._stepper = [], stepper
+            if stepper is None or (exact := pieces.exact(full[0])) is None:
                 results, states = pieces.advance(full, self._states)
-                y = _given([_step_of(y, r) for y, r in zip(results, pieces.layout.results, strict=True)], out)
+                y = _given([step_of(y, r) for y, r in zip(results, pieces.layout.results, strict=True)], out)
                 self._states = states
                 return y
-        (feed,) = pieces.layout.feeds
-        exact = checked_input(feed.value, full[0])
-        exact = exact if feed.time is None else np.ascontiguousarray(np.squeeze(exact, feed.time))
-        y = self._stepped(stepper, exact, out)
+        y = _stepped(stepper, exact, out)
         if y is not None:
             return y
-        if out is not None:
-            raise ShapeError("out does not fit: give C-contiguous arrays of the outputs' dtypes and shapes")
-        with self._alone():  # a block of another size than the first one
-            results, self._states = self._open().advance(full, self._states)
-            return _given(list(results), None)
+        with self._alone():  # `out` has other strides, or a block has another size than the first one
+            results, states = pieces.advance(full, self._states)
+            y = _given([step_of(y, r) for y, r in zip(results, pieces.layout.results, strict=True)], out)
+            self._states = states
+            return y
 
     def run(self, *chunk: Any, **named: Any) -> Any:
         """A piece of any length, also an empty one, in the network's own layout; the state goes on from the last call.
@@ -150,7 +148,7 @@ class Stream(Kept):
         StateError
             The network takes a block a call; or as for `step`.
         """
-        arrays = [np.asarray(x) for x in self._ordered(chunk, named)]
+        arrays = [np.asarray(x) for x in in_order(chunk, named, self._names, self._source.pairs)]
         with self._alone():
             pieces = self._open()
             if pieces.layout.whole:
@@ -168,59 +166,6 @@ class Stream(Kept):
         initial = {slot.name: array for slot, array in zip(self._slots, self._initial, strict=True)}
         return _remade, (type(self), made, initial, self.state)
 
-    def _stepped(self, stepper: Stepper, x: Any, out: Any) -> Any:
-        """One step by the fast path; None where the arrays are not exactly what it takes."""
-        into = None
-        if out is not None:
-            into = tuple(out) if isinstance(out, (tuple, list)) else (out,)
-            arrays = [x, *into]
-            if any(np.may_share_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i]):
-                raise ShapeError("out shares memory with the input or with itself; give arrays of their own")
-        try:
-            return stepper.step(x, into)
-        except BusyError:
-            raise StateError(BUSY) from None
-        except program.KernelError as error:
-            raise RnnrtError(str(error)) from None
-
-    def _first_stepper(self, layout: Layout, arrays: Sequence[np.ndarray]) -> Stepper | None:
-        """The fast path, where one input is fed and the shapes of all results are known; made at the first step."""
-        if len(layout.feeds) != 1 or not layout.is_steady or len(layout.results) > MAX_OUTPUTS:
-            return None
-        (feed,) = layout.feeds
-        shape = checked_input(feed.value, arrays[0]).shape
-        shapes = {slot.name: slot.initial.shape for slot in self._slots}
-        executor = self._open().session.executor_for({**shapes, feed.value.name: shape})
-        if executor is None or [s for _, s in executor.output_specs[len(layout.results) :]] != list(shapes.values()):
-            return None
-        outputs = [
-            (dtype, _without(full, r.time if r.times == 1 else None))
-            for (dtype, full), r in zip(executor.output_specs, layout.results, strict=False)
-        ]
-        stepper = Stepper(executor, (feed.value.dtype, _without(shape, feed.time)), outputs, self._held)
-        self._held, self._stepper = [], stepper
-        return stepper
-
-    def _ordered(self, given: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-        """The inputs in the order of the network's."""
-        if len(given) == 1 and isinstance(given[0], Mapping):
-            given, named = (), {**given[0], **named}
-        found = dict(zip(self._names, given, strict=False))
-        twice = [name for name in named if name in found]
-        unknown = [name for name in named if name not in self._names]
-        found.update(named)
-        missing = [name for name in self._names if name not in found]
-        if twice or unknown or missing or len(given) > len(self._names):
-            raise ShapeError(
-                f"the stream takes {self._names}; got {len(given)} arrays and the names {sorted(named)}"
-                + (
-                    f"; {', '.join(self._source.pairs)} it keeps itself"
-                    if set(unknown) & set(self._source.pairs)
-                    else ""
-                )
-            )
-        return [found[name] for name in self._names]
-
     def _checked(self, given: Mapping[str, Any], otherwise: Arrays) -> Arrays:
         """States as the caller gives them, or what there is."""
         names = [slot.name for slot in self._slots]
@@ -232,29 +177,28 @@ class Stream(Kept):
         ]
 
 
+def _stepped(stepper: Stepper, x: Any, out: Any) -> Any:
+    """One step by the fast path; None where the arrays are not exactly what it takes."""
+    try:
+        if out is None:
+            return stepper.step(x)
+        into = tuple(out) if isinstance(out, (tuple, list)) else (out,)
+        arrays = [x, *into]
+        if any(np.may_share_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i]):
+            raise ShapeError("out shares memory with the input or with itself; give arrays of their own")
+        return stepper.step(x, into)
+    except BusyError:
+        raise StateError(BUSY) from None
+    except program.KernelError as error:
+        raise RnnrtError(str(error)) from None
+
+
 def _remade(kind: type[Stream], made: tuple[Any, ...], initial: dict[str, Any], state: dict[str, Any]) -> Stream:
     """A stream from its pickle."""
     graph, batch_size, options, dtype, pairs = made
     stream = kind(graph, batch_size, *options, dtype=dtype, states=pairs, initial_state=initial)
     stream.state = state
     return stream
-
-
-def _with_axis(x: np.ndarray, axis: int | None) -> np.ndarray:
-    return x if axis is None or x.ndim < axis else np.expand_dims(x, axis)
-
-
-def _without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
-    return tuple(d for i, d in enumerate(shape) if i != axis)
-
-
-def _step_of(y: np.ndarray | None, result: Result) -> np.ndarray | None:
-    """The only step of a result, without the axis of time; None where there is none."""
-    if y is None or result.time is None:
-        return y
-    if y.shape[result.time] == 0:
-        return None
-    return y.take(0, result.time) if result.times == 1 else y
 
 
 def _given(results: list[np.ndarray | None], out: Any) -> Any:
@@ -264,6 +208,8 @@ def _given(results: list[np.ndarray | None], out: Any) -> Any:
         specs = [None if y is None else (y.dtype, y.shape) for y in results]
         if [(a.dtype, a.shape) if isinstance(a, np.ndarray) else None for a in into] != specs:
             raise ShapeError(f"out does not fit; the outputs are {specs}")
+        if not all(a.flags.writeable for a in into):
+            raise ShapeError("out cannot be written to; give an array that can")
         for y, place in zip(results, into, strict=True):
             np.copyto(place, y)  # type: ignore[arg-type]
         results = into
