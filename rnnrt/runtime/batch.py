@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -90,9 +90,7 @@ class Batch:
             if feed.value.shape and isinstance(feed.value.shape[0], int):
                 raise StateError(f"input {feed.value.name!r} has a fixed batch; a pool needs a free one")
 
-    def step(
-        self, places: np.ndarray, x: Sequence[Any], named: Mapping[str, Any], table: Table
-    ) -> tuple[Arrays, Arrays]:
+    def step(self, places: np.ndarray, x: Sequence[Any], table: Table) -> tuple[Arrays, Arrays]:
         """Results, and next states of which the first rows are those of `places`; the table is left as it is.
 
         Raises
@@ -103,13 +101,13 @@ class Batch:
             A value lies outside an operator's domain.
         """
         fast = self._fast.get(len(places))
-        if fast is not None and len(x) == 1 and not named and type(x[0]) is np.ndarray:
+        if fast is not None and len(x) == 1 and type(x[0]) is np.ndarray:
             for k, rows in enumerate(fast.states):
                 table.gather(k, places, rows)
             y = self._stepped(fast, x[0])
             if y is not None:
                 return y, fast.states
-        given = in_order(x, named, self._names, self._source.pairs)
+        given = in_order(x, self._names, self._source.pairs)
         feeds = [self._rows(np.asarray(a), k, len(places)) for k, a in enumerate(given)]
         if len(places) <= LARGEST:
             return self._run(places, feeds, table)

@@ -208,26 +208,25 @@ def fitting_state(slot: StateSlot, given: Any) -> np.ndarray:
     return np.array(array, slot.initial.dtype, order="C")
 
 
-def in_order(given: Sequence[Any], named: Mapping[str, Any], names: Sequence[str], kept: Iterable[str]) -> list[Any]:
-    """The inputs in the order of `names`, as they are given by place, by name, or in one dict.
+def in_order(given: Sequence[Any], names: Sequence[str], kept: Iterable[str]) -> list[Any]:
+    """The inputs in the order of `names`, as they are given: by place, or by name in one dict.
 
     Raises
     ------
     ShapeError
-        One is missing, unknown or given twice. `kept` are the states, which a stream feeds itself.
+        One is missing or unknown. `kept` are the states, which a stream feeds itself.
     """
-    if len(given) == 1 and isinstance(given[0], Mapping):
-        named = {**given[0], **named}
-        given = ()
-    found = dict(zip(names, given, strict=False))
-    twice = [name for name in named if name in found]
+    if len(given) != 1 or not isinstance(given[0], Mapping):
+        if len(given) != len(names):
+            raise ShapeError(f"the stream takes the inputs {list(names)}; got {len(given)} arrays")
+        return list(given)
+    (named,) = given
+    missing = [name for name in names if name not in named]
     unknown = [name for name in named if name not in names]
-    found.update(named)
-    missing = [name for name in names if name not in found]
-    if twice or unknown or missing or len(given) > len(names):
+    if missing or unknown:
         own = [name for name in unknown if name in kept]
         raise ShapeError(
-            f"the stream takes {list(names)}; got {len(given)} arrays and the names {sorted(named)}"
+            f"the stream takes the inputs {list(names)}; got {sorted(map(str, named))}"
             + (f"; {', '.join(own)} it keeps itself" if own else "")
         )
-    return [found[name] for name in names]
+    return [named[name] for name in names]

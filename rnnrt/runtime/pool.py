@@ -155,7 +155,7 @@ class Pool:
                 self._table.open(id)
             self._table.put(self._table.places([id])[0], arrays)
 
-    def step(self, ids: Iterable[Hashable], *x: Any, **named: Any) -> Any:
+    def step(self, ids: Iterable[Hashable], *x: Any) -> Any:
         """One time step, or one block, of several streams.
 
         Parameters
@@ -164,8 +164,6 @@ class Pool:
             Which streams, each once, in any order.
         *x : array_like
             The inputs as `Stream.step` takes them, a row for each stream; or one dict by name.
-        **named : array_like
-            Inputs by name.
 
         Returns
         -------
@@ -184,7 +182,7 @@ class Pool:
         with self._lock:
             self._table.expire()
             places = self._table.places(ids)
-            results, states = self._batch.step(places, x, named, self._table)
+            results, states = self._batch.step(places, x, self._table)
             for k, rows in enumerate(states):
                 self._table.scatter(k, places, rows)
             self._table.touch(places)

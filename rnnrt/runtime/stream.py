@@ -74,17 +74,18 @@ class Stream(Kept):
         self._initial = self._checked(begin, [slot.initial for slot in self._slots])
         self._held = [array.copy() for array in self._initial]
 
-    def step(self, *x: Any, out: Any = None, **named: Any) -> Any:
+    def step(self, x: Any, *more: Any, out: Any = None) -> Any:
         """One time step; of a network that takes a block a call, one call.
 
         Parameters
         ----------
-        *x : array_like
-            The inputs in their order, without their time axes, such as (batch_size, features); or one dict by name.
+        x : array_like or mapping of str to array_like
+            The input without its time axis, such as (batch_size, features); of several inputs the first one, or all by
+            name.
+        *more : array_like
+            Further inputs, in their order.
         out : ndarray or tuple of ndarray, optional
             Where the outputs go: C-contiguous arrays of exactly their dtypes and shapes.
-        **named : array_like
-            Inputs by name.
 
         Returns
         -------
@@ -100,11 +101,14 @@ class Stream(Kept):
             Another thread uses the stream at this moment, or it is closed.
         """
         stepper = self._stepper
-        if stepper is not None and len(x) == 1 and not named:
-            y = _stepped(stepper, x[0], out)
+        if stepper is not None and not more:
+            try:
+                y = stepper.step(x) if out is None else _step_into(stepper, x, out)
+            except (BusyError, program.KernelError) as error:
+                raise _explained(error) from None
             if y is not None:
                 return y
-        arrays = [np.asarray(a) for a in in_order(x, named, self._names, self._source.pairs)]
+        arrays = [np.asarray(a) for a in in_order((x, *more), self._names, self._source.pairs)]
         with self._alone():
             pieces = self._open()
             full = [with_axis(a, feed.time) for a, feed in zip(arrays, pieces.layout.feeds, strict=True)]
@@ -117,7 +121,10 @@ class Stream(Kept):
                 y = _given([step_of(y, r) for y, r in zip(results, pieces.layout.results, strict=True)], out)
                 self._states = states
                 return y
-        y = _stepped(stepper, exact, out)
+        try:
+            y = stepper.step(exact) if out is None else _step_into(stepper, exact, out)
+        except (BusyError, program.KernelError) as error:
+            raise _explained(error) from None
         if y is not None:
             return y
         with self._alone():  # `out` has other strides, or a block has another size than the first one
@@ -126,15 +133,15 @@ class Stream(Kept):
             self._states = states
             return y
 
-    def run(self, *chunk: Any, **named: Any) -> Any:
+    def run(self, chunk: Any, *more: Any) -> Any:
         """A piece of any length, also an empty one, in the network's own layout; the state goes on from the last call.
 
         Parameters
         ----------
-        *chunk : array_like
-            The inputs in their order, or one dict by name.
-        **named : array_like
-            Inputs by name.
+        chunk : array_like or mapping of str to array_like
+            The input, or all inputs by name.
+        *more : array_like
+            Further inputs, in their order.
 
         Returns
         -------
@@ -148,7 +155,7 @@ class Stream(Kept):
         StateError
             The network takes a block a call; or as for `step`.
         """
-        arrays = [np.asarray(x) for x in in_order(chunk, named, self._names, self._source.pairs)]
+        arrays = [np.asarray(x) for x in in_order((chunk, *more), self._names, self._source.pairs)]
         with self._alone():
             pieces = self._open()
             if pieces.layout.whole:
@@ -177,20 +184,18 @@ class Stream(Kept):
         ]
 
 
-def _stepped(stepper: Stepper, x: Any, out: Any) -> Any:
-    """One step by the fast path; None where the arrays are not exactly what it takes."""
-    try:
-        if out is None:
-            return stepper.step(x)
-        into = tuple(out) if isinstance(out, (tuple, list)) else (out,)
-        arrays = [x, *into]
-        if any(np.may_share_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i]):
-            raise ShapeError("out shares memory with the input or with itself; give arrays of their own")
-        return stepper.step(x, into)
-    except BusyError:
-        raise StateError(BUSY) from None
-    except program.KernelError as error:
-        raise RnnrtError(str(error)) from None
+def _step_into(stepper: Stepper, x: Any, out: Any) -> Any:
+    """One step by the fast path into the caller's memory; None where the arrays are not exactly what it takes."""
+    into = tuple(out) if isinstance(out, (tuple, list)) else (out,)
+    arrays = [x, *into]
+    if any(np.may_share_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i]):
+        raise ShapeError("out shares memory with the input or with itself; give arrays of their own")
+    y = stepper.step_into(x, into)
+    return out if y is not None and not isinstance(out, list) else y
+
+
+def _explained(error: Exception) -> RnnrtError:
+    return StateError(BUSY) if isinstance(error, BusyError) else RnnrtError(str(error))
 
 
 def _remade(kind: type[Stream], made: tuple[Any, ...], initial: dict[str, Any], state: dict[str, Any]) -> Stream:

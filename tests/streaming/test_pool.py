@@ -158,7 +158,7 @@ def test_nothing_moves_when_something_is_wrong() -> None:
         for _ in range(2):
             with pytest.raises(error, match=message):
                 pool.step(ids, x)
-    with pytest.raises(ShapeError, match=r"takes .* got 0 arrays"):
+    with pytest.raises(ShapeError, match=r"takes the inputs .* got 0 arrays"):
         pool.step(["a"])
     for name in "abc":
         for key, state in pool.snapshot(name).items():

@@ -42,8 +42,12 @@ def test_step_writes_into_given_memory() -> None:
     for t in range(12):
         assert stream.step(np.ascontiguousarray(x[:, t]), out=out) is out
         np.testing.assert_array_equal(out, want[:, t])
+    other = np.zeros((4, 2), F32).T
+    twin = stream.copy()
+    stream.step(x[:, 0], out=other)
+    np.testing.assert_array_equal(other, twin.step(x[:, 0]))
     kept = stream.state
-    for wrong in (np.empty((2, 5), F32), np.empty((2, 4)), np.empty((4, 2), F32).T, [out, out]):
+    for wrong in (np.empty((2, 5), F32), np.empty((2, 4)), [out, out]):
         with pytest.raises(ShapeError, match="out"):
             stream.step(x[:, 0], out=wrong)
     shared = np.zeros(10, F32)
@@ -65,11 +69,12 @@ def test_inputs_are_given_by_place_by_name_or_in_a_dict() -> None:
     streams = [model.stream() for _ in range(3)]
     for t in range(4):
         one, two = a[:, t], b[:, t]
-        got = [streams[0].step(one, two), streams[1].step(b=two, a=one), streams[2].step({"a": one, "b": two})]
+        got = [streams[0].step(one, two), streams[1].step({"b": two, "a": one}), streams[2].step({"a": one, "b": two})]
         for y in got:
             np.testing.assert_array_equal(y, want[:, t])
-    with pytest.raises(ShapeError, match=r"takes \['a', 'b'\]"):
-        streams[0].step(a[:, 0], a=a[:, 0])
+    for wrong in ((a[:, 0],), (a[:, 0],) * 3, ({"a": a[:, 0]},)):
+        with pytest.raises(ShapeError, match=r"takes the inputs \['a', 'b'\]"):
+            streams[0].step(*wrong)
     with pytest.raises(ShapeError, match="different lengths"):
         streams[0].run(a, b[:, :3])
 

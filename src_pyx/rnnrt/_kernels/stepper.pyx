@@ -70,16 +70,13 @@ cdef class Stepper:
         """Let others in again; only after `acquire`."""
         self.busy = False
 
-    def step(self, x, tuple out=None):
+    def step(self, x):
         """Advance by one call.
 
         Parameters
         ----------
         x : ndarray
             Of exactly the dtype and shape declared, and C-contiguous; for anything else the result is None.
-        out : tuple of ndarray, optional
-            Where the results go, of exactly their dtypes and shapes, C-contiguous, writeable, apart from x and from
-            each other; for other dtypes, shapes and layouts the result is None.
 
         Returns
         -------
@@ -92,6 +89,21 @@ cdef class Stepper:
         KernelError
             A kernel refused its operands; the states are as before.
         """
+        return self._step(x, None)
+
+    def step_into(self, x, tuple out):
+        """As `step`, with memory for the results.
+
+        Parameters
+        ----------
+        x : ndarray
+        out : tuple of ndarray
+            Where the results go, of exactly their dtypes and shapes, C-contiguous, writeable, apart from x and from
+            each other; for other dtypes, shapes and layouts the result is None.
+        """
+        return self._step(x, out)
+
+    cdef _step(self, x, tuple out):
         cdef int32_t at
         cdef int code
         if not fits(&self.x, x):
