@@ -7,6 +7,7 @@ the graph that differ in the length of the sequence alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,15 +41,16 @@ class Followed:
         By a node's first output: windows that see more than one step.
     alone : set of str
         First outputs of recurrent nodes that run along another axis and treat every time step alone.
-    times : dict of str to int
-        How many elements a step has along the axis of time, such as the rows of a batch that is joined with it.
+    joined : dict of str to (int, int)
+        What is joined with time along its axis, before and behind it: (rows, 1) of an axis that goes through the steps
+        of the first row, then through those of the second. Absent for values that are the same in all steps.
     """
 
     axes: dict[str, int]
     rates: dict[str, Rate] = field(default_factory=dict)
     windows: dict[str, TimeWindow] = field(default_factory=dict)
     alone: set[str] = field(default_factory=set)
-    times: dict[str, int] = field(default_factory=dict)
+    joined: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def follow(
@@ -84,7 +86,8 @@ def follow(
         if len(moved) == 1:
             axes[name] = moved[0]
     walk = _Walk(short, long, lengths, Followed(axes))
-    walk.found.rates.update((name, Rate()) for name in fed)
+    for name in fed:
+        walk.found.rates[name], walk.found.joined[name] = Rate(), (1, 1)
     for node in graph.nodes:
         walk.node(node)
     return walk.found
@@ -111,11 +114,44 @@ class _Walk:
         rate = next(iter(seen), None) or self._rate_of(results)
         if node.op in WINDOWED and carried.get(0, 0) >= 2:
             rate = self._window(node, carried, rate)
+        for i in carried:
+            self._check_constant(node, node.inputs[i])
+        joined = {self.found.joined[node.inputs[i]] for i in carried if node.inputs[i] in self.found.joined}
+        if len(joined) > 1:
+            raise refusal(node, "combines different time axes")
         for name in results:
             if name in axes:
-                self._check_length(node, name, rate)
+                times = self._times(name, rate)
+                if times is None:
+                    raise self._odd_length(node, name)
                 rates[name] = rate
+                if joined:
+                    self.found.joined[name] = self._joined(node, name, *next(iter(joined)), times)
         self._check(node, carried, results)
+
+    def _check_constant(self, node: Node, name: str) -> None:
+        """A constant as long as the sequence must be the same in every step, of every length."""
+        values = [specs[name].value if name in specs else None for specs in (self.short, self.long)]
+        firsts = [None if v is None or not v.size else v.take([0], self.found.axes[name]) for v in values]
+        for value, first in zip(values, firsts, strict=True):
+            if value is not None and first is not None and not np.all((value == first) | (value != value)):
+                raise refusal(node, "computes with the position in the sequence")
+        if firsts[0] is not None and firsts[1] is not None and not np.array_equal(firsts[0], firsts[1]):
+            raise refusal(node, "computes with the length of the sequence")
+
+    def _joined(self, node: Node, name: str, before: int, behind: int, times: int) -> tuple[int, int]:
+        """What is joined with time in a result; only a change of shape joins and parts axes."""
+        if node.op in ("Reshape", "Flatten"):
+            source, result = self.short[node.inputs[0]].known_shape, self.short[name].known_shape
+            old, new = self.found.axes[node.inputs[0]], self.found.axes[name]
+            outer, inner = math.prod(source[:old]) * before, math.prod(source[old + 1 :]) * behind
+            left, right = math.prod(result[:new]), math.prod(result[new + 1 :])
+            if outer % left or inner % right:
+                raise refusal(node, "makes time change places with another axis")
+            before, behind = outer // left, inner // right
+        if before * behind != times:
+            raise refusal(node, "repeats or drops steps")
+        return before, behind
 
     def _rate_of(self, results: list[str]) -> Rate:
         """The rate of what gets its length by a shape: that of a value with as many steps."""
@@ -135,20 +171,16 @@ class _Walk:
         times = int(extents[0] or 0) // due[0]
         return times if times and [times * n for n in due] == extents else None
 
-    def _check_length(self, node: Node, name: str, rate: Rate) -> None:
-        times = self._times(name, rate)
-        if times is not None:
-            self.found.times[name] = times
-        else:
-            axis = self.found.axes[name]
-            x, y = ((specs[name].shape or ())[axis] for specs in (self.short, self.long))
-            raise refusal(node, f"makes {x} and {y} steps of {self.lengths[0]} and {self.lengths[1]}")
+    def _odd_length(self, node: Node, name: str) -> Refusal:
+        axis = self.found.axes[name]
+        x, y = ((specs[name].shape or ())[axis] for specs in (self.short, self.long))
+        return refusal(node, f"makes {x} and {y} steps of {self.lengths[0]} and {self.lengths[1]}")
 
     def _window(self, node: Node, carried: Mapping[int, int], rate: Rate) -> Rate:
         window = time_window(node, carried[0], self.short)
         if isinstance(window, str):
             raise refusal(node, window)
-        if set(carried) != {0} or self._times(node.inputs[0], rate) != 1:
+        if set(carried) != {0} or self.found.joined.get(node.inputs[0]) != (1, 1):
             raise refusal(node, "slides along an axis that holds more than time")
         if not window.is_trivial:
             self.found.windows[node.outputs[0]] = window
@@ -196,7 +228,8 @@ class _Walk:
         operator: Any = get_operator(node.op)
         operands = operator.named(node.inputs)
         of_time = int(node.attrs.get("layout", 0))
-        if not carried:
+        if not carried:  # it sees another axis alone, and begins anew whenever it runs
+            self.found.alone.add(next(name for name in node.outputs if name))
             return
         if carried.get(0) == 1 - of_time and not operands[LENGTHS]:
             at = operator.operands.index("initial_h"), operator.operands.index(MASK)
@@ -210,7 +243,8 @@ class _Walk:
             raise refusal(node, f"takes the lengths of sequences from {operands[LENGTHS]!r}")
         mask = operands[MASK]
         beside = {name for name in node.inputs[1:] if name in self.found.axes and name != mask}
-        if carried.get(0) != of_time or beside or (mask and self.found.axes.get(mask) != 0):
+        rows = self.found.joined.get(node.inputs[0], (1, 1))[0]
+        if carried.get(0) != of_time or rows > 1 or beside or (mask and self.found.axes.get(mask) != 0):
             raise refusal(node, "does not run along the time of the network's input")
 
 

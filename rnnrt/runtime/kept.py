@@ -95,8 +95,7 @@ class Kept:
     def close(self) -> None:
         """Let go of the memory; the stream cannot be used any more."""
         with self._alone():
-            self._pieces, self._held = None, []
-        self._stepper = None
+            self._pieces, self._held, self._stepper = None, [], None
 
     def __enter__(self) -> Self:
         return self

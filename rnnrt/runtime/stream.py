@@ -112,11 +112,13 @@ class Stream(Kept):
         with self._alone():
             pieces = self._open()
             full = [with_axis(a, feed.time) for a, feed in zip(arrays, pieces.layout.feeds, strict=True)]
-            if stepper is None:
+            stepper = self._stepper  # another thread may have made it meanwhile
+            exact = pieces.exact(full[0]) if len(full) == 1 else None
+            if stepper is None and exact is not None:
                 stepper = pieces.stepper(full, self._held)
                 if stepper is not None:
                     self._held, self._stepper = [], stepper
-            if stepper is None or (exact := pieces.exact(full[0])) is None:
+            if stepper is None or exact is None:
                 results, states = pieces.advance(full, self._states)
                 y = _given([step_of(y, r) for y, r in zip(results, pieces.layout.results, strict=True)], out)
                 self._states = states

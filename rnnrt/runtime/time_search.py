@@ -165,8 +165,13 @@ def _result(value: Value, short: Specs, followed: Followed) -> Result:
     if axis is None:
         return Result(value.name, spec.dtype, spec.shape)
     shape = tuple(None if i == axis else d for i, d in enumerate(spec.shape or ()))
-    times = followed.times.get(value.name, 1)
-    return Result(value.name, spec.dtype, shape, axis, times, followed.rates[value.name])
+    before, behind = followed.joined.get(value.name, (1, 1))
+    if before > 1:
+        raise StateError(
+            f"output {value.name!r} has all steps of a row before those of the next one, so that pieces do not make up "
+            "the whole; use batch_size=1"
+        )
+    return Result(value.name, spec.dtype, shape, axis, behind, followed.rates[value.name])
 
 
 def _reached(graph: Graph, sources: Mapping[str, str]) -> set[str]:

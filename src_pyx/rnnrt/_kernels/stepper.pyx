@@ -51,6 +51,8 @@ cdef class Stepper:
         self.n_outputs = len(outputs)
         if self.n_outputs > OUTPUTS:
             raise ValueError(f"a stepper gives at most {MAX_OUTPUTS} outputs")
+        if len(states) != executor.n_inputs - 1 or len(states) != executor.n_outputs - self.n_outputs:
+            raise ValueError(f"the plan has {executor.n_inputs - 1} states, not {len(states)}")
         for k, item in enumerate(outputs):
             self.outputs[k] = frame_of(item[0], item[1])
         self.set_states(states)
