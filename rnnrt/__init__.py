@@ -13,7 +13,7 @@ from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, StateError, U
 if TYPE_CHECKING:
     from rnnrt import initializers, layers, models
     from rnnrt.layers import Input
-    from rnnrt.models import Model, Sequential, load
+    from rnnrt.models import Model, Sequential, check, load
     from rnnrt.runtime import Stream
 
 __version__ = "0.1.0"
@@ -28,6 +28,7 @@ __all__ = [
     "Stream",
     "UnsupportedModelError",
     "__version__",
+    "check",
     "initializers",
     "layers",
     "load",
@@ -40,6 +41,7 @@ _HOMES = {
     "Model": "rnnrt.models",
     "Sequential": "rnnrt.models",
     "Stream": "rnnrt.runtime",
+    "check": "rnnrt.models",
     "load": "rnnrt.models",
 }
 _MODULES = {
@@ -53,6 +55,7 @@ _MODULES = {
     "models",
     "optimizers",
     "regularizers",
+    "serving",
     "torch",
     "utils",
 }

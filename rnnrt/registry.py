@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from rnnrt.errors import RnnrtError
@@ -12,10 +13,74 @@ from rnnrt.errors import RnnrtError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Configurable", "Registry", "auto_name", "reset_names", "snake_case"]
+__all__ = [
+    "Configurable",
+    "CustomObjectScope",
+    "Registry",
+    "auto_name",
+    "custom_object",
+    "get_custom_objects",
+    "register_keras_serializable",
+    "reset_names",
+    "snake_case",
+]
 
 _ENVELOPE = {"class_name", "config", "module", "registered_name", "build_config", "shared_object_id"}
 _name_counts: dict[str, int] = {}
+_registered: dict[str, Any] = {}
+_scopes: ContextVar[tuple[Mapping[str, Any], ...]] = ContextVar("scopes", default=())
+
+
+class CustomObjectScope:
+    """Names for classes and functions of one's own, known to what is read within: ``with CustomObjectScope({...}):``.
+
+    Parameters
+    ----------
+    custom_objects : mapping of str to object
+        By the name that a file has: of the class, of the function, or "package>name" as Keras registers it.
+    """
+
+    def __init__(self, custom_objects: Mapping[str, Any] | None) -> None:
+        if custom_objects is not None and not isinstance(custom_objects, Mapping):
+            raise RnnrtError(f"custom_objects={custom_objects!r}: give a dict of names and classes or functions")
+        bad = [name for name, value in (custom_objects or {}).items() if not callable(value)]
+        if bad:
+            raise RnnrtError(f"custom_objects: {bad} are no classes or functions; give what makes or computes them")
+        self.custom_objects = dict(custom_objects or {})
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> CustomObjectScope:
+        self._tokens.append(_scopes.set((self.custom_objects, *_scopes.get())))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _scopes.reset(self._tokens.pop())
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
+    """A decorator that makes a class or function known to everything that is read, under "package>name"."""
+
+    def register(item: Any) -> Any:
+        _registered[f"{package}>{name or item.__name__}"] = item
+        return item
+
+    return register
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """All that is registered, by name; what is put in is registered."""
+    return _registered
+
+
+def custom_object(*names: Any) -> Any:
+    """What the innermost scope, or the register, has under one of the names; None where nobody has."""
+    wanted = [n for n in names if isinstance(n, str)]
+    wanted += [n.rpartition(">")[2] for n in wanted if ">" in n]
+    for objects in (*_scopes.get(), _registered):
+        for name in wanted:
+            if name in objects:
+                return objects[name]
+    return None
 
 
 def snake_case(name: str) -> str:
@@ -122,7 +187,7 @@ class Registry:
         """
         if custom_objects and name in custom_objects:
             return custom_objects[name]
-        found = self._objects.get(self._fold(name))
+        found = custom_object(name) or self._objects.get(self._fold(name))
         if found is None:
             from difflib import get_close_matches
 

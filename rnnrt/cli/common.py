@@ -9,17 +9,23 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import click
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from rnnrt.errors import RnnrtError
 from rnnrt.ir import Graph
 from rnnrt.models import Model, TensorInfo
+from rnnrt.models.checking import told
+from rnnrt.models.diverging import Divergence
+from rnnrt.models.verifying import Verification
 from rnnrt.ops import TensorSpec
 from rnnrt.passes import specialise
+from rnnrt.passes.lift import LIFTED, NOT_LIFTED
 from rnnrt.samples import suitable_inputs
 
 MODEL = click.argument("model", type=click.Path())
@@ -27,6 +33,20 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print figures as JS
 SAMPLE = click.option(
     "--sample", type=click.Path(), help="Inputs to use (.npz by input name, or .npy); by default they are made up."
 )
+
+AGAINST = click.option(
+    "--against",
+    type=click.Choice(["onnxruntime"]),
+    help="Compare with onnxruntime, too, on the original .onnx file.",
+)
+
+WAYS = {
+    "whole": "with the float64 reference",
+    "step by step": "step by step with the whole sequence",
+    "recorded": "with recorded calls",
+    "onnxruntime": "with onnxruntime",
+}
+"""How messages call the ways of comparing."""
 
 
 def _constants(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
@@ -163,25 +183,47 @@ def recurrent_layers(graph: Graph) -> list[str]:
     return lines
 
 
-def largest_difference(got: np.ndarray, want: np.ndarray) -> float:
-    """The largest absolute difference, relative to the largest expected magnitude where that exceeds 1.
+def facts(graph: Graph) -> str:
+    """The graph's metadata on one line, without what `lifted_lines` prints."""
+    return ", ".join(f"{key} {value}" for key, value in graph.metadata.items() if key not in (LIFTED, NOT_LIFTED))
 
-    Of float16 what counts is the difference beyond one step of the type: equal results may be rounded either way.
-    """
-    if got.shape != want.shape:
-        return float("inf")
-    if got.size == 0:
-        return 0.0
-    with np.errstate(invalid="ignore"):
-        difference = np.abs(got.astype(np.float64) - want.astype(np.float64))
-        if got.dtype == np.float16:
-            difference = np.maximum(difference - np.spacing(np.abs(got)).astype(np.float64), 0.0)
-    difference = np.where(got == want, 0.0, difference)
-    if np.any(np.isnan(difference) & ~(np.isnan(got) & np.isnan(want))):
-        return float("inf")
-    finite = np.abs(want[np.isfinite(want)]) if want.dtype.kind == "f" else np.abs(want)
-    scale = max(1.0, float(finite.max(initial=0)))
-    return float(np.nanmax(difference, initial=0)) / scale
+
+def lifted_lines(graph: Graph) -> None:
+    """Print what was recognised as a recurrence, and which loops were not."""
+    for key, word in ((LIFTED, "lifted"), (NOT_LIFTED, "not lifted")):
+        for line in told(graph, key):
+            say(f"  {word}: {escape(line)}")
+
+
+def lifted_rows(graph: Graph) -> dict[str, list[str]]:
+    """The same for programs."""
+    return {"lifted": list(told(graph)), "not_lifted": list(told(graph, NOT_LIFTED))}
+
+
+def verification_lines(found: Verification) -> None:
+    """Print, for each way and each output, the largest difference and what is allowed; then what was left out."""
+    for how in found.ways():
+        calls = len({c.case for c in found.comparisons if c.how == how})
+        say(f"[bold]compared[/] {WAYS.get(how, how)}, {calls} call{'s' if calls != 1 else ''}")
+        for name, c in found.worst(how).items():
+            colour = "green" if c.passed else "red"
+            say(
+                f"  {escape(name)}: largest difference [{colour}]{c.difference:.1e}[/], {c.tolerance:.0e} is allowed"
+                f" ({escape(c.case)})"
+            )
+    for note in found.notes:
+        say(f"  note: {escape(note)}")
+
+
+def verification_json(found: Verification) -> dict[str, Any]:
+    """A verification for programs."""
+    divergence = found.divergence
+    return {
+        "passed": found.passed,
+        "comparisons": [{**asdict(c), "passed": c.passed} for c in found.comparisons],
+        "notes": list(found.notes),
+        "divergence": asdict(divergence) if isinstance(divergence, Divergence) else divergence,
+    }
 
 
 def stopwatch(call: Callable[[], Any], seconds: float = 1.0, least: int = 20) -> list[float]:

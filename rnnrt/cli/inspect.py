@@ -18,8 +18,11 @@ from rnnrt.cli.common import (
     SAMPLE,
     console,
     count,
+    facts,
     info_rows,
     inputs_for,
+    lifted_lines,
+    lifted_rows,
     parameters,
     recurrent_layers,
     say,
@@ -59,6 +62,7 @@ def inspect(
                 "recurrent": recurrent_layers(graph),
                 "states": [asdict(pair) for pair in states.pairs],
                 "unclear_states": {name: list(options) for name, options in states.ambiguous.items()},
+                **lifted_rows(graph),
                 "shapes": {name: list(shape) for name, shape in shapes.items()},
                 "flops": flops,
                 "nodes": [asdict(row) for row in rows],
@@ -66,8 +70,8 @@ def inspect(
             }
         )
         return
-    facts = ", ".join(f"{key} {value}" for key, value in graph.metadata.items())
-    say(f"[bold]{escape(model)}[/]" + (f": {escape(facts)}" if facts else ""))
+    about = facts(graph)
+    say(f"[bold]{escape(model)}[/]" + (f": {escape(about)}" if about else ""))
     for word, infos in (("input", loaded.inputs), ("output", loaded.outputs)):
         for info in infos:
             say(f"  {word} {escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
@@ -77,6 +81,7 @@ def inspect(
         say(f"  state {escape(pair.input)}: output {escape(pair.output)} of the call before (told by {pair.how})")
     for name, options in states.ambiguous.items():
         say(f"  state {escape(name)}? one of the outputs {escape(', '.join(options))}: give stream(states=...)")
+    lifted_lines(graph)
     say(f"  {count(parameters(graph))} parameters")
     say("[bold]a run[/] with " + ", ".join(f"{escape(name)} {shape_text(shape)}" for name, shape in shapes.items()))
     loops = ", bodies of Loop not counted" if any(row.op == "Loop" for row in rows) else ""

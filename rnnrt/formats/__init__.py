@@ -15,7 +15,7 @@ from rnnrt.ir import Graph
 if TYPE_CHECKING:
     from rnnrt.layers import Network
 
-__all__ = ["foreseen", "kind_of", "read_any", "read_model"]
+__all__ = ["foreseen", "is_hdf5", "kind_of", "read_any", "read_model"]
 
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -78,7 +78,7 @@ def foreseen(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except RecursionError:
         raise ModelFormatError(f"{os.fspath(path)}: nested too deeply") from None
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # the libraries that readers use have errors of their own
         raise ModelFormatError(
             f"{os.fspath(path)}: is damaged or not as its format has it ({type(error).__name__}: {str(error)[:200]}); "
             "export or download it again"
@@ -118,3 +118,11 @@ def read_any(path: str | os.PathLike[str]) -> tuple[Graph, Network | None, str]:
         from rnnrt.formats.onnx_import import read_onnx
 
         return read_onnx(path), None, ""
+
+
+def is_hdf5(file: Path) -> bool:
+    """Whether a regular file is there and begins as HDF5 does."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(_HDF5)) == _HDF5

@@ -20,7 +20,7 @@ from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.formats.files import replacing
 from rnnrt.formats.safetensors import open_safetensors
 from rnnrt.ir import Graph, Node, Value
-from rnnrt.ops import get_operator, is_known
+from rnnrt.ops import get_operator, is_readable
 
 REVISION = 1
 """Grows when files are written that older versions cannot read."""
@@ -241,7 +241,7 @@ class _Unpacker:
             op, names[0], names[1],
             {key: self.attr(value, depth) for key, value in attrs.items()}, self.expect(data.get("name"), str, "name"),
         )  # fmt: skip
-        if not is_known(op):
+        if not is_readable(op):
             self.unknown.add(op)
         elif unknown := set(attrs) - set(get_operator(op).attributes):
             raise ModelFormatError(f"{self.source}: {node.label()} has unknown attributes {sorted(unknown)}")

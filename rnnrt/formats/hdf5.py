@@ -113,6 +113,8 @@ class H5Reader:
             # Sequences of other types would be followed wherever damaged bytes point.
             if found.get_type().get_class() not in (h5.h5t.STRING, h5.h5t.INTEGER, h5.h5t.FLOAT):
                 raise ModelFormatError(f"{self.label}: attribute {name!r} is neither text nor numbers")
+            if not found.get_space().get_simple_extent_npoints():  # which has no size that could be asked for
+                return np.zeros(0, "S1")
             if found.get_storage_size() > MAX_ATTRIBUTE:
                 raise ModelFormatError(f"{self.label}: attribute {name!r} is larger than any of Keras")
             return where.attrs[name]

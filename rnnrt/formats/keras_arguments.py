@@ -21,7 +21,8 @@ _FLOAT_POLICIES = {"_infer", "infer", "mixed_float16", "mixed_bfloat16", "float1
 class Context:
     """What reading a configuration needs to know, and the reasons against the model found so far.
 
-    With `is_file` a model must tell the shape of its input, for its weights are there.
+    With `is_file` a model must tell the shape of its input, for its weights are there. `notes` says what was read
+    over because it changes no output. `version` is that of Keras, where it is known, and `backend` what it ran on.
     """
 
     source: str
@@ -29,6 +30,38 @@ class Context:
     reasons: list[str] = field(default_factory=list)
     depth: int = 0
     is_file: bool = True
+    version: str = ""
+    backend: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether Keras 1 wrote this: its versions 0.3 and 1, also where no version is told."""
+        return self.legacy and self.version.split(".")[0] in ("0", "1")
+
+    @property
+    def old_masking(self) -> str:
+        """What a recurrent layer does at masked steps in Keras before it became a part of TensorFlow; "" otherwise."""
+        numbers = (1,) if self.is_first else _numbers(self.version)
+        if not self.legacy or "tf" in self.version or numbers > (2, 3, 1):
+            return ""
+        return "hold" if numbers < (2, 3) and self.backend != "theano" else "repeat"
+
+    @classmethod
+    def of_version(cls, source: str, version: str, backend: str = "", is_file: bool = True) -> Context:
+        """What a file or a text of that version of Keras needs."""
+        return cls(source, is_legacy(version), is_file=is_file, version=version, backend=backend)
+
+
+def is_legacy(version: str) -> bool:
+    """Whether that version of Keras is before 3; a file that does not tell is old."""
+    digits = version.split(".")[0]
+    return not (digits.isdigit() and int(digits) >= 3)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = [p for p in version.split("-")[0].split(".") if p.isdigit()]
+    return tuple(int(p) for p in parts[:3]) or (9,)
 
 
 def input_spec(name: str, config: Mapping[str, Any], context: Context) -> InputSpec:
@@ -82,4 +115,22 @@ def is_custom(spec: Mapping[str, Any]) -> bool:
     module, registered = spec.get("module"), spec.get("registered_name")
     if isinstance(module, str) and module.split(".")[0] not in _OWN_MODULES:
         return True
-    return isinstance(registered, str) and ">" in registered
+    # Keras writes no module for a class that was defined within a function or a script.
+    nowhere = "module" in spec and module is None
+    return isinstance(registered, str) and (">" in registered or nowhere)
+
+
+def check_theano(kind: str, arguments: Mapping[str, Any], label: str, context: Context) -> None:
+    """Refuse padding that Theano puts elsewhere: half a window at both ends, where TensorFlow fills up the rest."""
+    if context.backend != "theano" or arguments.get("padding") != "same" or not kind.endswith("1D"):
+        return
+    size, step, apart = (
+        v[0] if isinstance(v := arguments.get(key, 1), list) else v
+        for key in ("kernel_size", "strides", "dilation_rate")
+    )
+    if kind.startswith("Conv") and step == 1 and (size - 1) * apart % 2 == 0:
+        return
+    context.reasons.append(
+        f"{label}: padding='same' of the Theano backend lies elsewhere than that of others for this window and stride; "
+        "use an odd window and stride 1, or padding='valid' behind ZeroPadding1D"
+    )

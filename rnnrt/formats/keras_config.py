@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
-from rnnrt.formats import keras_nodes
-from rnnrt.formats.keras_arguments import Context, float_dtype, input_spec, is_custom
+from rnnrt.formats import keras1, keras_custom, keras_nodes, keras_refused
+from rnnrt.formats.keras_arguments import Context, check_theano, float_dtype, input_spec, is_custom
 from rnnrt.formats.keras_tf_functions import function_of
-from rnnrt.layers import LAYERS, Chain, Identity, InputLayer, InputSpec, Layer, Network
+from rnnrt.layers import LAYERS, RNN, Chain, Identity, InputLayer, InputSpec, Layer, Network, activations
+from rnnrt.layers.custom import Custom
+from rnnrt.layers.keras1 import KERAS_1_LAYERS
 from rnnrt.layers.operations import OPERATIONS, Operation
+from rnnrt.registry import custom_object
 
 MAX_DEPTH = 32
 """How deep models and wrappers may nest."""
@@ -21,12 +24,7 @@ _DROPPED = {
     "autocast", "batch_input_shape", "batch_shape", "input_shape", "input_dtype", "input_length", "build_config",
     "optional",
 }  # fmt: skip
-_HINTS = {
-    "Lambda": "its Python code is never run; replace it by layers, or export the model to ONNX",
-    "TFOpLambda": "use Keras layers in place of TensorFlow functions, or export the model to ONNX",
-    "SlicingOpLambda": "use Keras layers in place of slicing, or export the model to ONNX",
-    "TensorFlowOpLayer": "use Keras layers in place of TensorFlow functions, or export the model to ONNX",
-}
+_ELSE = f"{keras_custom.HINT}, or replace it by layers that rnnrt knows, or export the model to ONNX"
 
 
 def network_of(spec: Mapping[str, Any], context: Context) -> Network:
@@ -44,6 +42,7 @@ def network_of(spec: Mapping[str, Any], context: Context) -> Network:
         raise UnsupportedModelError(context.source, context.reasons)
     if not isinstance(network, Network):
         raise ModelFormatError(f"{context.source}: describes a {type(network).__name__}, not a model")
+    network.notes = tuple(context.notes)
     return network
 
 
@@ -51,6 +50,8 @@ def make_layer(spec: Any, context: Context) -> Layer:
     """A layer or a nested model; a refused one gives a stand-in and its reason goes to the context."""
     if not isinstance(spec, Mapping) or not isinstance(spec.get("class_name"), str):
         raise ModelFormatError(f"{context.source}: a layer of its configuration has no class_name: {str(spec)[:80]!r}")
+    if context.is_first:
+        spec = keras1.modernised(spec, context)
     kind, config = spec["class_name"], spec.get("config", {})
     if context.depth > MAX_DEPTH:
         raise ModelFormatError(f"{context.source}: its configuration nests deeper than {MAX_DEPTH} levels")
@@ -61,8 +62,11 @@ def make_layer(spec: Any, context: Context) -> Layer:
         if not isinstance(config, Mapping):
             raise ModelFormatError(f"{context.source}: layer of class {kind} has no configuration")
         label = f"layer {config.get('name') or spec.get('name')!r} ({kind})"
+        custom = kind not in _classes(context) and kind != "InputLayer" and not _is_operation(spec)
+        if (is_custom(spec) or custom) and (given := keras_custom.given_for(spec)) is not None:
+            return keras_custom.layer_of(given, kind, _revived(config, label, context), label, context)
         if is_custom(spec):
-            context.reasons.append(f"{label}: is custom code; use a built-in layer, or export the model to ONNX")
+            context.reasons.append(f"{label}: is custom code; {keras_custom.HINT}, or export the model to ONNX")
             return Identity(name=str(config.get("name") or spec.get("name")))
         if kind == "InputLayer":
             declared = input_spec(str(config.get("name") or spec.get("name") or "input"), config, context)
@@ -71,9 +75,8 @@ def make_layer(spec: Any, context: Context) -> Layer:
             return _make_operation(kind, config, spec, context)
         if kind in ("TFOpLambda", "SlicingOpLambda") and (found := function_of(config)):
             return Operation(found, {}, name=str(config.get("name")))
-        if kind not in LAYERS:
-            hint = _HINTS.get(kind, "replace it by layers that rnnrt knows, or export the model to ONNX")
-            context.reasons.append(f"{label}: rnnrt has no such layer; {hint}")
+        if kind not in _classes(context):
+            context.reasons.append(f"{label}: {keras_refused.why_not(kind, _ELSE)}")
             return Identity(name=str(config.get("name") or spec.get("name")))
         return _construct(kind, config, label, context)
     except RnnrtError:
@@ -85,6 +88,21 @@ def make_layer(spec: Any, context: Context) -> Layer:
         ) from error
     finally:
         context.depth -= 1
+
+
+def _revived(config: Mapping[str, Any], label: str, context: Context) -> dict[str, Any]:
+    """The configuration of a custom layer with layers in the place of their configurations."""
+    options: dict[str, Any] = {k: v for k, v in config.items() if k not in _DROPPED}
+    if "dtype" in options:
+        options["dtype"] = float_dtype(options["dtype"], label, context)
+    for key, value in options.items():
+        if isinstance(value, Mapping) and value.get("class_name") in {*LAYERS, *_MODELS}:
+            options[key] = make_layer(value, context)
+    return options
+
+
+def _classes(context: Context) -> Mapping[str, type[Layer]]:
+    return {**LAYERS, **KERAS_1_LAYERS} if context.is_first else LAYERS
 
 
 def _construct(kind: str, config: Mapping[str, Any], label: str, context: Context) -> Layer:
@@ -103,14 +121,17 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
         _complete_bidirectional(config, arguments, context)
     if kind in ("GRU", "GRUCell") and context.legacy:
         arguments.setdefault("reset_after", False)
-    if "output_dim" in config and "units" not in config and kind != "Embedding":
-        do = "load the model in Keras 2.3 or older and save it again"
-        context.reasons.append(f"{label}: is in the form of Keras 1; {do}")
-        return Identity(name=str(config.get("name")))
-    taken = LAYERS[kind].parameters()
+    cls = _classes(context)[kind]
+    taken = cls.parameters()
     arguments = {k: v for k, v in arguments.items() if k in taken or v not in (None, False)}
+    _settle_training(arguments, label, context)
+    check_theano(kind, arguments, label, context)
     try:
-        return LAYERS[kind](**arguments)
+        made = cls(**arguments)
+        for part in made.walk():
+            if isinstance(part, RNN):
+                part.old_masking = context.old_masking
+        return made
     except UnsupportedModelError as error:
         context.reasons.extend(error.reasons)
     except RnnrtError:
@@ -120,6 +141,24 @@ def _construct(kind: str, config: Mapping[str, Any], label: str, context: Contex
         if not context.reasons:
             raise ModelFormatError(f"{context.source}: {label}: its configuration does not fit: {error}") from error
     return Identity(name=str(config.get("name")))
+
+
+def _settle_training(arguments: dict[str, Any], label: str, context: Context) -> None:
+    """Initializers, regularizers and constraints: keep what nobody here knows under a name that none of these has.
+
+    A class of one's own may have the name of one of Keras's; training must not take it for that.
+    """
+    for key, value in arguments.items():
+        if key.endswith(("_initializer", "_regularizer", "_constraint")) and isinstance(value, Mapping):
+            inner = value.get("config")
+            if context.legacy and key.endswith("_initializer") and isinstance(inner, Mapping) and "dtype" in inner:
+                # TensorFlow 1 wrote it there.
+                arguments[key] = {**value, "config": {k: v for k, v in inner.items() if k != "dtype"}}
+            if not is_custom(value):
+                continue
+            name = f"{value.get('registered_name') or value.get('class_name')} of {value.get('module') or 'the file'}"
+            context.notes.append(f"{label}: {key} is custom code ({name}); outputs do not depend on it, fit refuses it")
+            arguments[key] = {"class_name": name, "config": value.get("config")}
 
 
 def _complete_bidirectional(config: Mapping[str, Any], arguments: dict[str, Any], context: Context) -> None:
@@ -169,9 +208,12 @@ def _make_network(kind: str, config: Any, spec: Mapping[str, Any], context: Cont
         layer.name = str(item.get("name", layer.name))
         layers.append(layer)
         if item.get("class_name") == "InputLayer":
-            inputs[layer.name] = input_spec(layer.name, item.get("config", {}), context)
+            own = keras1.modernised(item, context) if context.is_first else item
+            inputs[layer.name] = input_spec(layer.name, own.get("config", {}), context)
         nodes = item.get("inbound_nodes", [])
-        calls += keras_nodes.calls_of(layer.name, nodes, isinstance(layer, Operation), context)
+        refused = isinstance(layer, Identity) and item["class_name"] != "Identity"
+        taken = None if isinstance(layer, Operation) or refused else layer.call_arguments
+        calls += keras_nodes.calls_of(layer.name, nodes, taken, context)
     order = [ref.layer for ref in keras_nodes.tensor_list(config.get("input_layers"), context)]
     missing = [name for name in order if name not in inputs]
     if missing:
@@ -198,13 +240,15 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
     layers: list[Layer] = []
     found: InputSpec | None = None
     first: Mapping[str, Any] = {}
+    embedded = False
     for item in config["layers"]:
         if isinstance(item, Mapping) and item.get("class_name") == "InputLayer":
             own = item.get("config", {})
             found = found or input_spec(str(own.get("name", "input")), own, context)
             continue
         layers.append(make_layer(item, context))
-        first = first or item.get("config", {})
+        if not first:
+            first, embedded = item.get("config", {}), item["class_name"] == "Embedding"
     name = str(config.get("name", "sequential"))
     if not layers and found is None:
         raise ModelFormatError(f"{context.source}: model {name!r} has no layers")
@@ -220,7 +264,6 @@ def _sequential(config: Mapping[str, Any], spec: Mapping[str, Any], context: Con
                 "start the model with Input(shape=...), or call model.build(...) before saving"
             )
             return Identity(name=name)
-        embedded = isinstance(first, Mapping) and "input_dim" in first and "output_dim" in first
         declared = {"batch_shape": shape, "dtype": first.get("input_dtype", "int32" if embedded else "float32")}
         found = input_spec(f"{layers[0].name}_input", declared, context)
     _refuse_twins(layers, context)
@@ -243,18 +286,25 @@ def _first_shape(config: Mapping[str, Any], spec: Mapping[str, Any], first: Mapp
 
 
 def _activation(value: Any, label: str, key: str, context: Context) -> Any:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        kind, inner = value.get("class_name"), value.get("config")
-        if is_custom(value):
-            context.reasons.append(f"{label}: {key} {inner if isinstance(inner, str) else kind!r} is custom code; "
-                                   "use one of Keras's own activations")  # fmt: skip
+    spec = value if isinstance(value, Mapping) else {"class_name": "function", "config": value}
+    kind, inner = spec.get("class_name"), spec.get("config")
+    if isinstance(inner, str) and (given := custom_object(inner)) is not None:
+        return Custom(given, name=inner.rpartition(">")[2])
+    own = f"use one of Keras's own activations, or {keras_custom.HINT}"
+    if is_custom(spec):
+        if (given := keras_custom.given_for(spec)) is not None:
+            options = _revived(inner, label, context) if isinstance(inner, Mapping) else {"name": str(kind)}
+            return keras_custom.layer_of(given, str(kind), options, label, context)
+        named = inner if isinstance(inner, str) else kind
+        context.reasons.append(f"{label}: {key} {named!r} is custom code; {own}")
+        return None
+    if kind in ("function", "Function") and isinstance(inner, str | None):
+        if not activations.is_known(inner):
+            context.reasons.append(f"{label}: {key} {inner!r} is not known to rnnrt; {own}")
             return None
-        if kind in ("function", "Function") and isinstance(inner, str):
-            return inner
-        if isinstance(kind, str) and kind in LAYERS:
-            return make_layer(value, context)
+        return inner
+    if isinstance(kind, str) and kind in LAYERS:
+        return make_layer(value, context)
     context.reasons.append(f"{label}: {key} {str(value)[:80]!r} is not known; use one of Keras's own activations")
     return None
 

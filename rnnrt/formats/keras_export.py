@@ -13,8 +13,9 @@ import numpy as np
 
 from rnnrt.errors import RnnrtError, UnsupportedModelError
 from rnnrt.formats.files import replacing
+from rnnrt.formats.keras_arguments import is_legacy
 from rnnrt.formats.keras_export_config import Serializer
-from rnnrt.formats.keras_import import is_legacy, to_graph
+from rnnrt.formats.keras_import import to_graph
 from rnnrt.formats.keras_store import hdf5_of
 from rnnrt.ir import Graph, Node
 from rnnrt.layers import Network

@@ -30,7 +30,8 @@ Shape = list[int | None]
 
 _NOT_TAKEN = {
     "AdditiveAttention": {"score_mode"},
-    "SpatialDropout1D": {"trainable", "noise_shape"},
+    "Discretization": {"trainable"},
+    **{f"SpatialDropout{n}D": {"trainable", "noise_shape"} for n in (1, 2, 3)},
 }
 """Arguments of the base class that Keras's class does not take."""
 
@@ -40,9 +41,6 @@ _HOMES = (
     ("_constraint", "keras.constraints"),
 )
 _NN, _CORE = {"Gelu", "Relu", "Sigmoid", "Silu", "Softmax"}, {"Cast", "ConvertToTensor"}
-_LISTS_OF_ONE = {"kernel_size", "strides", "dilation_rate", "pool_size"}
-"""What Keras takes as a number, and writes as a list with an entry for each axis in space."""
-
 _ACTIVATIONS = ("activation", "recurrent_activation")
 
 
@@ -75,13 +73,14 @@ class Serializer:
             home = "nn" if layer.kind in _NN else "core" if layer.kind in _CORE else "numpy"
             config = layer.get_config()
             return {**spec_of(layer.kind, f"keras.src.ops.{home}", config), "registered_name": layer.kind}
-        if LAYERS.get(kind) is not type(layer) or kind == "Lambda":
+        public = next((name for name, cls in LAYERS.items() if cls is type(layer)), "")
+        if not public:
             self.reasons.append(
                 f"{layer.label()}: is made by Python code, which a file does not hold; "
                 "use Keras's layers in its place, or save the network as .rnnrt or .onnx"
             )
             return {}
-        name = RENAMED.get(kind, kind)
+        name = RENAMED.get(kind, public)
         return spec_of(name, "keras.layers", self.config(layer, name, shape))
 
     def config(self, layer: Layer, kind: str, shape: Shape | None) -> dict[str, Any]:
@@ -96,6 +95,10 @@ class Serializer:
             self.reasons.append(
                 f"{layer.label()}: is stateful, for which Keras needs a fixed batch size; "
                 "give batch_size, the number of sequences at a time"
+            )
+        if given.get("time_major"):
+            self.reasons.append(
+                f"{layer.label()}: has the time first, which Keras 3 cannot say; save the network as .rnnrt or .onnx"
             )
         left_out = _NOT_TAKEN.get(kind, set())
         return {k: self.value(layer, k, v, shape) for k, v in given.items() if k not in left_out}
@@ -112,8 +115,6 @@ class Serializer:
                     f"{layer.label()}: {key} {value!r} has no name in Keras 3; save the network as .rnnrt or .onnx"
                 )
             return name
-        if key in _LISTS_OF_ONE and isinstance(value, int):
-            return [value]
         if key == "axis" and isinstance(layer, BatchNormalization) and isinstance(value, list | tuple):
             (value,) = value  # Keras 2 writes a list, Keras 3 takes a number
         if isinstance(value, Layer) and key == "activation":  # Keras does not build it with the layer it is in

@@ -1,10 +1,11 @@
-"""Keras model files into graphs: .keras of Keras 2.13+ and 3, .h5 of Keras 2 and 3."""
+"""Keras model files into graphs: .keras of Keras 2.13+ and 3, .h5 of Keras 1, 2 and 3."""
 
 from __future__ import annotations
 
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,18 @@ from rnnrt.errors import ModelFormatError, UnsupportedModelError
 from rnnrt.formats import kind_of
 from rnnrt.formats.files import PICKLE_ADVICE
 from rnnrt.formats.hdf5 import H5Reader
-from rnnrt.formats.keras_arguments import Context
+from rnnrt.formats.keras_arguments import Context, is_legacy
 from rnnrt.formats.keras_config import network_of
-from rnnrt.formats.keras_weights import load_groups, load_named
+from rnnrt.formats.keras_weights import (
+    NamedLayers,
+    Put,
+    heavy_layers,
+    load_groups,
+    load_in_order,
+    load_named,
+    put_array,
+)
+from rnnrt.formats.npz import NpzReader
 from rnnrt.ir import Graph
 from rnnrt.layers import Network
 from rnnrt.layers.graphs import inference_graph
@@ -23,6 +33,7 @@ from rnnrt.layers.graphs import inference_graph
 MAX_TEXT = 64 << 20
 _FLOOR = 64 << 20
 _RATIO = 200
+_DAMAGE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error)
 
 
 def read_keras(path: str | os.PathLike[str]) -> Graph:
@@ -69,6 +80,8 @@ def read_network(path: str | os.PathLike[str]) -> tuple[Network, str]:
 def to_graph(network: Network, version: str, label: str) -> Graph:
     """Build a network whose weights are loaded; `version` is the Keras version that wrote it."""
     metadata = {"format": "keras", "keras_version": version}
+    if network.notes:
+        metadata["notes"] = json.dumps(network.notes)
     try:
         return inference_graph(network, is_legacy(version), metadata)[0]
     except UnsupportedModelError as error:
@@ -78,30 +91,28 @@ def to_graph(network: Network, version: str, label: str) -> Graph:
         raise ModelFormatError(text if text.startswith(label) else f"{label}: {text}") from None
 
 
-def is_legacy(version: str) -> bool:
-    """Whether that version of Keras is before 3; a file that does not tell is old."""
-    digits = version.split(".")[0]
-    return not (digits.isdigit() and int(digits) >= 3)
-
-
 def _read_zip(file: Path, label: str) -> tuple[Network, str]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = _checked_entries(archive, label)
-            config = _json(_member(archive, entries, "config.json", label, MAX_TEXT), label, "config.json")
+            config = read_json(_member(archive, entries, "config.json", label, MAX_TEXT), label, "config.json")
             version = ""
             if "metadata.json" in entries:
-                metadata = _json(_member(archive, entries, "metadata.json", label, MAX_TEXT), label, "metadata.json")
+                metadata = read_json(
+                    _member(archive, entries, "metadata.json", label, MAX_TEXT), label, "metadata.json"
+                )
                 version = str(metadata.get("keras_version", "")) if isinstance(metadata, Mapping) else ""
-            if "model.weights.h5" not in entries:
-                _refuse_weights(entries, label)
-            network = network_of(config, Context(label, is_legacy(version)))
-            data = _member(archive, entries, "model.weights.h5", label, None)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+            held = next((n for n in ("model.weights.h5", "model.weights.npz") if n in entries), None)
+            if held is None:
+                raise ModelFormatError(_no_weights(entries, label))
+            network = network_of(config, Context.of_version(label, version))
+            data = _member(archive, entries, held, label, None)
+    except (*_DAMAGE, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise ModelFormatError(f"{label}: the zip archive is damaged or truncated: {error}") from error
     except (ValueError, OverflowError, AttributeError, TypeError, IndexError) as error:
         raise ModelFormatError(f"{label}: the archive's contents are malformed: {error}") from error
-    reader = H5Reader(data, f"{label}/model.weights.h5")
+    kind = NpzReader if held.endswith(".npz") else H5Reader
+    reader = kind(data, f"{label}/{held}")
     try:
         load_groups(network, reader)
     finally:
@@ -124,15 +135,10 @@ def _checked_entries(archive: zipfile.ZipFile, label: str) -> dict[str, zipfile.
     return entries
 
 
-def _refuse_weights(entries: Mapping[str, Any], label: str) -> None:
-    if "model.weights.npz" in entries:
-        raise ModelFormatError(
-            f"{label}: keeps its weights as model.weights.npz, which holds pickles; pickles can run code and are never "
-            "loaded. Save the model with h5py installed"
-        )
+def _no_weights(entries: Mapping[str, Any], label: str) -> str:
     if "model.weights.json" in entries:
-        raise ModelFormatError(f"{label}: its weights are sharded over several files; save the model in one file")
-    raise ModelFormatError(f"{label}: has no model.weights.h5; the archive is incomplete")
+        return f"{label}: its weights are sharded over several files; save the model in one file"
+    return f"{label}: has no model.weights.h5; the archive is incomplete"
 
 
 def _member(
@@ -153,7 +159,8 @@ def _member(
     return data
 
 
-def _json(data: bytes | str, label: str, what: str) -> Any:
+def read_json(data: bytes | str, label: str, what: str) -> Any:
+    """What a text in JSON says."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -166,20 +173,89 @@ def _read_h5(file: Path, label: str) -> tuple[Network, str]:
         text = reader.text(reader.file, "model_config")
         if text is None:
             _explain_missing_config(reader)
-        version = reader.text(reader.file, "keras_version")
-        if version is None:
-            weights = reader.child(reader.file, "model_weights")
-            version = (reader.text(weights, "keras_version") if weights is not None else None) or "1"
+        version, backend = (_told(reader, key) for key in ("keras_version", "backend"))
+        version = version or "1"
         if text is None or len(text) > MAX_TEXT:
             raise ModelFormatError(f"{label}: its model_config is too long")
         try:
-            network = network_of(_json(text, label, "model_config"), Context(label, is_legacy(version)))
+            spec = read_json(text, label, "model_config")
+            network = network_of(spec, Context.of_version(label, version, backend))
         except (ValueError, OverflowError, AttributeError, TypeError, IndexError) as error:
             raise ModelFormatError(f"{label}: model_config is malformed: {error}") from error
         load_named(network, reader)
         return network, version
     finally:
         reader.close()
+
+
+def _told(reader: H5Reader, key: str) -> str:
+    """What the file says about its making, at one of the two places where Keras writes it; "" for nothing."""
+    weights = reader.child(reader.file, "model_weights")
+    places = [reader.file, *([weights] if weights is not None else [])]
+    return next((found for place in places if (found := reader.text(place, key)) is not None), "")
+
+
+def read_weights(path: str | os.PathLike[str], spec: Any, label: str) -> tuple[Network, str]:
+    """A network of an architecture's configuration, with the weights in a Keras file that holds them alone.
+
+    Parameters
+    ----------
+    path : path-like
+        What `save_weights` of Keras 1, 2 or 3 wrote, or a whole model, of which the weights are taken.
+    spec : mapping
+        What `to_json` of any version of Keras gave.
+    label : str
+        How messages name the architecture.
+
+    Returns
+    -------
+    network : Network
+    version : str
+        Of the Keras that wrote the architecture, "3" or "1" where it does not tell.
+
+    Raises
+    ------
+    ModelFormatError
+        One of the two is damaged, or they do not fit together.
+    UnsupportedModelError
+        The architecture has what rnnrt cannot run exactly; every reason is listed.
+    """
+    file = Path(path)
+    reader = H5Reader(file, file.name)
+    try:
+        version = version_of(spec) or _told(reader, "keras_version") or "1"
+        backend = _told(reader, "backend") or (str(spec.get("backend", "")) if isinstance(spec, Mapping) else "")
+        network = network_of(spec, Context.of_version(label, version, backend))
+        fill(network, reader)
+        return network, version
+    finally:
+        reader.close()
+
+
+def version_of(spec: Any) -> str:
+    """The version of Keras that wrote a configuration; "3" where only its form tells, "" where nothing does."""
+    if not isinstance(spec, Mapping):
+        return ""
+    told = spec.get("keras_version")
+    return str(told) if told else "3" if "module" in spec else ""
+
+
+def fill(network: Network, reader: H5Reader, put: Put = put_array) -> None:
+    """Give a network the weights in an HDF5 file, in whichever of its two layouts: of Keras 3, or of 1 and 2.
+
+    Layers of Keras 1 and 2 go by their order, as in Keras, unless the file has the model's own names.
+    """
+    if not has_names(reader):
+        load_groups(network, reader, put)
+        return
+    stored = NamedLayers(reader)
+    same = set(stored.heavy()) == {layer.name for layer in heavy_layers(network)}
+    (load_named if same else load_in_order)(network, reader, put)
+
+
+def has_names(reader: H5Reader) -> bool:
+    """Whether an HDF5 file has a group for each layer by name, as those of Keras 1 and 2 have."""
+    return "model_weights" in reader.file or reader.names(reader.file, "layer_names") is not None
 
 
 def _explain_missing_config(reader: H5Reader) -> None:
@@ -189,6 +265,6 @@ def _explain_missing_config(reader: H5Reader) -> None:
     if lists_layers or names & {"layers", "_layer_checkpoint_dependencies", "model_weights"}:
         raise ModelFormatError(
             f"{reader.label}: holds weights only, without the model's configuration; "
-            "load them into the model in Keras and save it with model.save('model.keras')"
+            "give that as architecture='model.json', the text of model.to_json(), or build the model and load_weights"
         )
     raise ModelFormatError(f"{reader.label}: is HDF5 but no Keras model: it has no model_config")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rnnrt.errors import ModelFormatError
@@ -12,32 +12,31 @@ from rnnrt.layers.network import Call, Ref, refs_in
 if TYPE_CHECKING:
     from rnnrt.formats.keras_arguments import Context
 
-_TENSOR_ARGUMENTS = ("initial_state", "mask")
 _IGNORED = ("training",)
 
 
-def calls_of(name: str, nodes: Any, is_operation: bool, context: Context) -> list[Call]:
-    """The calls of one layer from its inbound_nodes."""
+def calls_of(name: str, nodes: Any, taken: Sequence[str] | None, context: Context) -> list[Call]:
+    """The calls of one layer from its inbound_nodes; `taken` names the arguments a call may have, None for any."""
     if not isinstance(nodes, list):
         raise ModelFormatError(f"{context.source}: layer {name!r}: inbound_nodes is not a list")
     calls = []
     for number, node in enumerate(nodes):
         args, kwargs = _dict_node(node, name, context) if isinstance(node, Mapping) else _list_node(node, name, context)
-        if is_operation:
+        if taken is None:
             calls.append(Call(name, number, args, arguments_of(kwargs)))
             continue
         kept = {}
         for key, value in kwargs.items():
             if value is None or key in _IGNORED:
                 continue
-            if key in _TENSOR_ARGUMENTS or refs_in(value):
+            if key in taken or refs_in(value):
                 kept[key] = value
             elif value not in (False, [], ()):
                 context.reasons.append(
                     f"layer {name!r}: is called with {key}={str(value)[:60]}, which rnnrt does not know; "
                     "call it without that argument"
                 )
-        unknown = sorted(set(kept) - set(_TENSOR_ARGUMENTS))
+        unknown = sorted(set(kept) - set(taken))
         if unknown:
             context.reasons.append(f"layer {name!r}: is called with tensors for {unknown}; call it without them")
         calls.append(Call(name, number, args, kept))
@@ -99,7 +98,7 @@ def _dict_node(node: Mapping[str, Any], name: str, context: Context) -> tuple[tu
     found = [_dict_value(a, name, context) for a in args]
     named = {str(k): _dict_value(v, name, context) for k, v in kwargs.items()}
     if not found:
-        found = [named.pop(key) for key in ("inputs", "sequences", "x") if key in named][:1]
+        found = [named.pop(key) for key in ("inputs", "sequences", "x", "query") if key in named][:1]
     if not found:
         raise ModelFormatError(f"{context.source}: layer {name!r}: is called without inputs")
     return tuple(found), named

@@ -60,4 +60,5 @@ def _store(layer: Layer, group: Any, converted: bool) -> None:
 def _arrays(layer: Layer, converted: bool) -> list[np.ndarray]:
     if converted and isinstance(layer, Cell):
         return [a for a in layer.arrays(None) if a is not None]
-    return [variable.value for variable in layer.own_variables.values()]
+    found = (part.own_variables.get(name) for part, name in layer.stored())
+    return [variable.value for variable in found if variable is not None]

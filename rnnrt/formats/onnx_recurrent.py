@@ -30,7 +30,8 @@ def expand_activations(op: str, attrs: Mapping[str, Any]) -> tuple[dict[str, Any
     """Attributes with activations, alphas and betas at full length, and reasons why that is impossible.
 
     ONNX lists alphas and betas only for those activations that have them, in their order; values that are missing
-    at the end take the function's default.
+    at the end take the function's default. A list with a value for every activation is taken where it says the same
+    whether it is read by place or by order.
     """
     out, reasons = dict(attrs), []
     direction = attrs.get("direction", "forward")
@@ -51,16 +52,20 @@ def expand_activations(op: str, attrs: Mapping[str, Any]) -> tuple[dict[str, Any
     out["activations"] = names
     for k, key in enumerate(("activation_alpha", "activation_beta")):
         values = list(attrs.get(key) or ())
-        takers = [name for name in names if _PARAMETERS[name][k] is not None]
+        takes = [_PARAMETERS[name][k] is not None for name in names]
+        takers = [name for name, does in zip(names, takes, strict=True) if does]
         if len(values) > len(takers):
-            if len(values) == len(names):  # one for each activation, used or not
-                out[key] = tuple(
-                    value if _PARAMETERS[name][k] is not None else 0.0
-                    for name, value in zip(names, values, strict=True)
+            by_place = [v for v, does in zip(values, takes, strict=False) if does]
+            if len(values) != len(names):
+                reasons.append(f"attribute {key}={values} has {len(values)} values; {list(names)} take {len(takers)}")
+                continue
+            if by_place != values[: len(takers)]:
+                reasons.append(
+                    f"attribute {key}={values} has a value for each activation, and ONNX counts {takers} alone: "
+                    f"they could be meant to have {values[: len(takers)]} or {by_place}; list {len(takers)} values"
                 )
                 continue
-            reasons.append(f"attribute {key}={values} has {len(values)} values; {list(names)} take {len(takers)}")
-            continue
+            values = by_place
         rest = iter(values)
         out[key] = tuple(
             0.0 if _PARAMETERS[name][k] is None else float(next(rest, _PARAMETERS[name][k]))  # type: ignore[arg-type]

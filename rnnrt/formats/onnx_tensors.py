@@ -23,6 +23,11 @@ DTYPES: dict[int, np.dtype] = {
 }  # fmt: skip
 """The dtype in which rnnrt holds each of ONNX's types."""
 
+PACKED: dict[int, tuple[np.dtype, int]] = {
+    21: (np.dtype("uint8"), 4), 22: (np.dtype("int8"), 4), 25: (np.dtype("uint8"), 2), 26: (np.dtype("int8"), 2),
+}  # fmt: skip
+"""Integers of which several share a byte: the dtype in which rnnrt holds them, and their bits."""
+
 _STORED = {**DTYPES, HALF: np.dtype("float16"), _BFLOAT16: np.dtype("uint16")}
 
 
@@ -35,11 +40,13 @@ def dtype_of(code: int, where: str) -> np.dtype:
         rnnrt has no such type: strings, complex numbers, 8-bit and 4-bit floats.
     """
     if code not in DTYPES:
-        raise UnsupportedModelError(where, [f"element type {_type_name(code)} is not supported; cast to float or int"])
+        reason = f"{where}: element type {type_name(code)} is not supported; cast to float or int"
+        raise UnsupportedModelError(where, [reason])
     return DTYPES[code]
 
 
-def _type_name(code: int) -> str:
+def type_name(code: int) -> str:
+    """ONNX's name of a type number."""
     import onnx
 
     try:
@@ -71,7 +78,21 @@ def declared_value(info: Any, name: str, note: Callable[[str], None], optional: 
     if tensor.elem_type == 0:
         return unknown
     shape = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
-    return Value(name, dtype_of(tensor.elem_type, f"{info.name!r}"), shape)
+    try:
+        return Value(name, dtype_of(tensor.elem_type, f"value {info.name!r}"), shape)
+    except UnsupportedModelError as error:
+        note(error.reasons[0])
+        return unknown
+
+
+def declared_rank(info: Any) -> int | None:
+    """How many axes an onnx.ValueInfoProto gives a tensor, or the tensors of a sequence."""
+    kind = info.type
+    if kind.WhichOneof("value") == "sequence_type":
+        kind = kind.sequence_type.elem_type
+    if kind.WhichOneof("value") != "tensor_type" or not kind.tensor_type.HasField("shape"):
+        return None
+    return len(kind.tensor_type.shape.dim)
 
 
 def _dim(proto: Any) -> Dim:
@@ -88,7 +109,7 @@ def is_half(info: Any) -> bool:
     return info.type.WhichOneof("value") == "tensor_type" and info.type.tensor_type.elem_type == HALF
 
 
-def tensor_to_array(tensor: Any, folder: DataFolder, where: str) -> np.ndarray:
+def tensor_to_array(tensor: Any, folder: DataFolder, where: str, packed: bool = False) -> np.ndarray:
     """The contents of a TensorProto.
 
     Parameters
@@ -98,6 +119,8 @@ def tensor_to_array(tensor: Any, folder: DataFolder, where: str) -> np.ndarray:
         Where external data may lie.
     where : str
         How messages name the tensor's place.
+    packed : bool
+        Whether integers of 4 and 2 bits are welcome.
 
     Raises
     ------
@@ -107,14 +130,17 @@ def tensor_to_array(tensor: Any, folder: DataFolder, where: str) -> np.ndarray:
         The element type is not one that rnnrt has.
     """
     where = f"{where}: tensor {tensor.name!r}" if tensor.name else where
-    dtype_of(tensor.data_type, where)
+    held, bits = PACKED.get(tensor.data_type, (None, 8)) if packed else (None, 8)
+    if held is None:
+        held = dtype_of(tensor.data_type, where)
     shape = tuple(int(d) for d in tensor.dims)
     if any(d < 0 for d in shape):
         raise ModelFormatError(f"{where}: shape {shape} is negative; the file is corrupt")
     if tensor.HasField("segment"):
         raise UnsupportedModelError(where, ["it is stored in segments; save the model again with a current onnx"])
-    stored = _STORED[tensor.data_type]
-    count = math.prod(shape)
+    stored = _STORED.get(tensor.data_type, np.dtype("uint8"))
+    size = math.prod(shape)
+    count = size if bits == 8 else -(-size * bits // 8)
     if tensor.data_location == tensor.EXTERNAL:
         array = folder.read(tensor, stored.newbyteorder("<"), count, where)
     elif tensor.HasField("raw_data"):
@@ -133,7 +159,15 @@ def tensor_to_array(tensor: Any, folder: DataFolder, where: str) -> np.ndarray:
             )
     if tensor.data_type == _BFLOAT16:
         array = (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(DTYPES[tensor.data_type], copy=False).reshape(shape)
+    if bits < 8:
+        array = _unpacked(array, held, bits)[:size]
+    return array.astype(held, copy=False).reshape(shape)
+
+
+def _unpacked(data: np.ndarray, held: np.dtype, bits: int) -> np.ndarray:
+    """Integers that share bytes, the first in the lowest bits."""
+    wide = (data[:, None] << np.arange(8 - bits, -1, -bits, dtype=np.uint8)).ravel()  # each at the top of its byte
+    return wide.view(held) >> held.type(8 - bits)
 
 
 def _typed_field(tensor: Any, stored: np.dtype, where: str) -> np.ndarray:

@@ -12,7 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnnrt.formats.onnx_compose import COMPOSED, dequantize, dft, half_types, refuse
 from rnnrt.formats.onnx_recurrent import expand_activations
+from rnnrt.formats.onnx_sequence_rules import SEQUENCES
+from rnnrt.formats.onnx_sequences import Sequence_
 
 _HALF_TYPES = (10, 16)
 _FLOAT = 1
@@ -34,7 +37,17 @@ class RawNode:
 
 
 class Emitter(Protocol):
-    """Where rules put what they make."""
+    """Where rules put what they make.
+
+    `sequences` holds what is known of the values that are sequences of tensors.
+    """
+
+    sequences: dict[str, Sequence_]
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether anything in the model has been refused so far."""
+        ...
 
     def emit(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attrs: Any) -> None:
         """Add a node."""
@@ -46,7 +59,13 @@ class Emitter(Protocol):
         """A name that is not in use."""
 
     def value_of(self, name: str) -> np.ndarray | None:
-        """The array behind a name when it is a constant."""
+        """The array behind a name when it is a constant, or a small integer that follows from constants."""
+
+    def rank_of(self, name: str) -> int | None:
+        """How many axes a value has, as far as that is known."""
+
+    def extent_of(self, name: str, axis: int) -> int | None:
+        """How long an axis of a value is, as far as that is known."""
 
     def refuse(self, reason: str) -> None:
         """Note why the node cannot be read; all reasons come in one error."""
@@ -209,6 +228,7 @@ def _cast_like(node: RawNode, opset: int, to: Emitter) -> None:
     _keep(node, to)
 
 
+_RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 _REDUCTIONS = ("Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")
 
 RULES: dict[str, Rule] = {
@@ -236,6 +256,15 @@ RULES: dict[str, Rule] = {
     "Resize": _resize,
     "Upsample": _resize,
     "Scan": _scan,
+    "QuantizeLinear": half_types("output_dtype", "precision"),
+    "DequantizeLinear": dequantize,
+    "DFT": dft,
+    **dict.fromkeys(
+        ("HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"), half_types("output_datatype")
+    ),
+    **dict.fromkeys(_RANDOM, refuse("draws random numbers, which no two runtimes share; feed them as an input")),
+    **COMPOSED,
+    **SEQUENCES,
 }
 
 

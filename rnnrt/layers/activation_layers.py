@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnrt.layers.activations import binary, clip
-from rnnrt.layers.base import GraphBuilder, Layer, Tensor
+from rnnrt.layers.base import GraphBuilder, Layer, Tensor, TensorShape
+from rnnrt.layers.variable import Variable
 
 
 class ReLU(Layer):
@@ -99,10 +101,18 @@ class ThresholdedReLU(Layer):
 
 
 class PReLU(Layer):
-    """x, or alpha x below zero with a learnt alpha for each position; `shared_axes` share one."""
+    """x, or alpha x below zero with a learnt alpha for each position; `shared_axes` share one.
+
+    Attributes
+    ----------
+    unsaved : bool
+        A file that should hold alpha does not, and alpha begins as its initializer says. Keras neither trains nor saves
+        the alpha of a PReLU that is the activation of another layer.
+    """
 
     arguments = ("alpha_initializer", "alpha_regularizer", "alpha_constraint", "shared_axes")
     supports_masking = True
+    unsaved = False
 
     def __init__(
         self,
@@ -120,6 +130,23 @@ class PReLU(Layer):
     def weight_names(self) -> tuple[str, ...]:
         return ("alpha",)
 
+    def leave_out(self, owner: Layer) -> None:
+        """Begin with what the initializer says, as Keras does when it reads a file without the alpha of `owner`.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The initializer draws random numbers, so that nobody knows what Keras had.
+        """
+        made = self.setting("alpha", "initializer")
+        if type(made).__name__ not in ("Constant", "Ones", "Zeros"):
+            what = f"the file holds no alpha of its activation {self.name!r}, which Keras neither trains nor saves"
+            raise owner.unsupported(what, "make the PReLU a layer of its own, behind it")
+        self.unsaved = True
+
+    def variable(self, name: str, shape: TensorShape, create: bool = False) -> Variable:
+        return super().variable(name, shape, create or self.unsaved)
+
     def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         shape = tuple(1 if k in (self.shared_axes or []) else d for k, d in enumerate(x.shape) if k)
@@ -127,7 +154,7 @@ class PReLU(Layer):
 
 
 class Softmax(Layer):
-    """Softmax along `axis`; where `mask` is False an element counts for nothing."""
+    """Softmax along `axis`, one or several; where `mask`, which broadcasts, is False an element counts for nothing."""
 
     arguments = ("axis",)
     supports_masking = True
@@ -142,12 +169,31 @@ class Softmax(Layer):
     def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
         x = b.cast(inputs, self.dtype)
         axes = list(self.axis) if isinstance(self.axis, (list, tuple)) else [self.axis]
-        if len(axes) != 1:
-            raise self.unsupported(f"axis={self.axis}", "use one axis")
         mask = mask if isinstance(mask, Tensor) else inputs.mask
-        if mask is not None:
-            if mask.rank != x.rank:
-                raise self.unsupported(f"a mask of shape {mask.shape} on {x.shape}", "give one mask value per element")
-            low = b.scalar(-1e9, x.dtype)
-            x = b.op("Where", [b.cast(mask, np.dtype(bool)), x, low], x.shape, x.dtype)
+        if mask is None:
+            return softmax(b, x, axes)
+        mask = self._fitting(b, mask, x)
+        y = softmax(b, b.op("Where", [mask, x, b.scalar(LOWEST, x.dtype)], x.shape, x.dtype), axes)
+        # Keras 3 gives zeros where nothing along the axis counts.
+        return y if b.legacy else b.op("Where", [mask, y, b.scalar(0.0, x.dtype)], x.shape, x.dtype)
+
+    def _fitting(self, b: GraphBuilder, mask: Tensor, x: Tensor) -> Tensor:
+        ends = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+        if mask.rank > x.rank or any(m not in (1, None, d) and d is not None for m, d in ends):
+            raise self.unsupported(f"a mask of shape {mask.shape} on {x.shape}", "give a mask that broadcasts to it")
+        if mask.dtype.kind == "f":
+            return b.op("Greater", [mask, b.scalar(0.5, mask.dtype)], mask.shape, np.dtype(bool))
+        return b.cast(mask, np.dtype(bool))
+
+
+LOWEST = -1e9
+"""What stands for masked elements before a softmax."""
+
+
+def softmax(b: GraphBuilder, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """exp(x) divided by its sum over axes."""
+    if len(axes) == 1:
         return b.op("Softmax", [x], x.shape, axis=int(axes[0]) % x.rank)
+    top = b.reduce("ReduceMax", x, axes, keepdims=True)
+    grown = b.op("Exp", [b.op("Sub", [x, top], x.shape)], x.shape)
+    return b.op("Div", [grown, b.reduce("ReduceSum", grown, axes, keepdims=True)], x.shape)

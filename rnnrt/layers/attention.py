@@ -4,10 +4,44 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
-from rnnrt.layers.merge import choose, several
+from rnnrt.layers.merge import choose, combine_masks, several
 
 _MUCH = 1e9
+BOOL, _INT64 = np.dtype(bool), np.dtype(np.int64)
+
+
+def causal(b: GraphBuilder, query: Tensor, value: Tensor) -> Tensor:
+    """(Q, V): whether a step of the query may look at one of the value, which comes no later."""
+    return b.op("GreaterOrEqual", list(places(b, query, value)), (query.shape[1], value.shape[1]), BOOL)
+
+
+def places(b: GraphBuilder, query: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """The numbers of the steps: of the query (Q, 1), of the value (1, V)."""
+    return b.unsqueeze(_counted(b, query), 1), b.unsqueeze(_counted(b, value), 0)
+
+
+def _counted(b: GraphBuilder, x: Tensor) -> Tensor:
+    steps = x.shape[1]
+    if steps is not None:
+        return Tensor(b.constant(np.arange(steps), "steps"), (steps,), _INT64)
+    count = b.squeeze(Tensor(b.extent(x, 1), (1,), _INT64), 0)
+    return b.op("Range", [b.scalar(0, _INT64), count, b.scalar(1, _INT64)], (None,), _INT64)
+
+
+def both(b: GraphBuilder, first: Tensor | None, second: Tensor) -> Tensor:
+    """Two masks joined by And; None counts everything."""
+    return second if first is None else combine_masks(b, [first, second], "And")
+
+
+def dropped(b: GraphBuilder, weights: Tensor, rate: float) -> Tensor:
+    """What dropout leaves of weights in training."""
+    if not b.training or not rate:
+        return weights
+    drop = b.random("dropout", b.dims_of(weights), weights.shape, weights.dtype, rate)
+    return b.op("Mul", [weights, drop], weights.shape)
 
 
 class Attention(Layer):
@@ -18,6 +52,7 @@ class Attention(Layer):
     """
 
     arguments = ("use_scale", "score_mode", "dropout", "seed")
+    call_arguments = ("mask", "return_attention_scores", "use_causal_mask")
     scale_initializer, concat_score_weight_initializer = "ones", "ones"
 
     def __init__(
@@ -39,25 +74,34 @@ class Attention(Layer):
     def weight_names(self) -> tuple[str, ...]:
         return ("scale",) * self.use_scale + ("concat_score_weight",) * (self.score_mode == "concat")
 
-    def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def emit(
+        self,
+        b: GraphBuilder,
+        inputs: Any,
+        mask: Any = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         given = several(self, inputs)
         if len(given) not in (2, 3) or any(x.rank != 3 for x in given):
             raise self.unsupported(f"inputs of shapes {[x.shape for x in given]}", "give [query, value] of three axes")
         query, value, key = given[0], given[1], given[-1]
         masks = list(mask) if isinstance(mask, (list, tuple)) else [x.mask for x in given]
         scores = self.scores(b, query, key)
-        if masks[1] is not None:
+        shown = None if masks[1] is None else b.unsqueeze(b.cast(masks[1], BOOL), 1)
+        if use_causal_mask:
+            shown = both(b, shown, causal(b, query, value))
+        if shown is not None:
             far = b.op("Sub", [scores, b.scalar(_MUCH, scores.dtype)], scores.shape)
-            scores = choose(b, b.unsqueeze(masks[1], 1), scores, far)
+            scores = choose(b, shown, scores, far)
         weights = b.op("Softmax", [scores], scores.shape, axis=2)
-        if b.training and self.dropout:
-            drop = b.random("dropout", b.dims_of(weights), weights.shape, weights.dtype, self.dropout)
-            weights = b.op("Mul", [weights, drop], weights.shape)
-        result = b.op("MatMul", [weights, value], (query.shape[0], query.shape[1], value.shape[2]))
-        if masks[0] is None:
-            return result
-        shown = choose(b, b.unsqueeze(masks[0], 2), result, b.scalar(0, result.dtype))
-        return shown.with_mask(masks[0])
+        kept = dropped(b, weights, self.dropout)
+        result = b.op("MatMul", [kept, value], (query.shape[0], query.shape[1], value.shape[2]))
+        if masks[0] is not None:
+            counts = b.unsqueeze(b.cast(masks[0], BOOL), 2)
+            result = choose(b, counts, result, b.scalar(0, result.dtype)).with_mask(masks[0])
+        return [result, kept] if return_attention_scores else result
 
     def scores(self, b: GraphBuilder, query: Tensor, key: Tensor) -> Tensor:
         """Scores (B, Q, V)."""

@@ -32,7 +32,13 @@ class Layer(Weights, History):
     Class attributes
     ----------------
     arguments : what the class takes beyond its base, each kept in an attribute of the same name.
+    call_arguments : what a call takes beside the inputs.
     supports_masking : whether the mask of the input is that of the output.
+
+    Attributes
+    ----------
+    stands_for : str
+        The custom class of a file that the user gave this layer for, while its weights are read.
 
     Parameters
     ----------
@@ -68,7 +74,9 @@ class Layer(Weights, History):
     """
 
     arguments: ClassVar[tuple[str, ...]] = ()
+    call_arguments: ClassVar[tuple[str, ...]] = ("initial_state", "mask")
     supports_masking: ClassVar[bool] = False
+    stands_for: str = ""
     activity_regularizer: Any = None
 
     def __init__(

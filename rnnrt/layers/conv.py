@@ -1,4 +1,4 @@
-"""Convolution and pooling along time. B batch, T steps, C channels; Keras's default is (B, T, C)."""
+"""Convolution and pooling. B batch, S axes of space (time, or two or three), C channels: (B, *S, C) unless told."""
 
 from __future__ import annotations
 
@@ -6,54 +6,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt.layers.base import Extent, GraphBuilder, Layer, Tensor
-from rnnrt.layers.core import ActivationLike, activate, checked_activation
+from rnnrt.layers.base import GraphBuilder, Layer, Tensor
+from rnnrt.layers.core import ActivationLike, activate, checked_activation, positive
+from rnnrt.layers.spatial import Spatial, extents
 
 
-def single(value: Any) -> int:
-    """An argument that Keras takes as a number or as a list of one."""
-    if isinstance(value, (list, tuple)):
-        (value,) = value
-    return int(value)
+def turned(b: GraphBuilder, kernel: Tensor) -> Tensor:
+    """A kernel of Keras (*k, first, second) as ONNX has it: (second, first, *k)."""
+    n = kernel.rank
+    return b.transpose(kernel, (n - 1, n - 2, *range(n - 2)))
 
 
-def steps_after(steps: Extent, window: int, stride: int, padding: str) -> Extent:
-    """How many steps a window leaves."""
-    if steps is None:
-        return None
-    if padding in ("same", "causal"):
-        return -(-steps // stride)
-    return max(0, (steps - window) // stride + 1)
-
-
-class TimeWindow(Layer):
-    """What layers share that slide a window along time."""
-
-    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
-
-    def _check(self, padding: str, data_format: str | None) -> None:
-        self.padding = str(padding).lower()
-        self.data_format = data_format
-        if self.padding not in self.paddings:
-            raise self.unsupported(f"padding={padding!r}", f"use one of {self.paddings}")
-
-    @property
-    def channels_first(self) -> bool:
-        """Whether time is the last axis."""
-        return self.data_format == "channels_first"
-
-    def _enter(self, b: GraphBuilder, inputs: Any) -> Tensor:
-        if inputs.rank != 3:
-            raise self.unsupported(f"its input has shape {inputs.shape}", "it needs three axes")
-        x = b.cast(inputs, self.dtype)
-        return x.with_mask(None) if self.channels_first else b.transpose(x.with_mask(None), (0, 2, 1))
-
-    def _leave(self, b: GraphBuilder, y: Tensor) -> Tensor:
-        return y if self.channels_first else b.transpose(y, (0, 2, 1))
-
-
-class Conv1D(TimeWindow):
-    """activation(convolution + bias); kernel (kernel_size, C / groups, filters), bias (filters,)."""
+class Conv(Spatial):
+    """activation(convolution + bias); kernel (*kernel_size, C / groups, filters), bias (filters,)."""
 
     arguments = (
         "filters",
@@ -72,7 +37,6 @@ class Conv1D(TimeWindow):
         "kernel_constraint",
         "bias_constraint",
     )
-    paddings = ("valid", "same", "causal")
 
     def __init__(
         self,
@@ -95,12 +59,14 @@ class Conv1D(TimeWindow):
         **options: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
-        self._check(padding, data_format)
-        self.filters, self.groups, self.use_bias = int(filters), int(groups), bool(use_bias)
-        self.kernel_size, self.strides, self.dilation_rate = single(kernel_size), single(strides), single(dilation_rate)
+        self.check_padding(padding)
+        self.check_format(data_format)
+        self.filters, self.groups = positive(self, "filters", filters), positive(self, "groups", groups)
+        self.kernel_size = extents(self, "kernel_size", kernel_size)
+        self.strides = extents(self, "strides", strides)
+        self.dilation_rate = extents(self, "dilation_rate", dilation_rate)
+        self.use_bias = bool(use_bias)
         self.activation = checked_activation(self, activation)
-        if min(self.filters, self.groups, self.kernel_size, self.strides, self.dilation_rate) < 1:
-            raise self.unsupported("has an extent below one", "correct its arguments")
         self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
@@ -110,33 +76,43 @@ class Conv1D(TimeWindow):
         return {"activation": self.activation} if isinstance(self.activation, Layer) else {}
 
     def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        x = self._enter(b, inputs)
+        x = self.enter(b, inputs)
         channels = x.shape[1]
+        if channels is not None and (channels % self.groups or self.filters % self.groups):
+            what = f"groups={self.groups} for {channels} channels and {self.filters} filters"
+            raise self.unsupported(what, "let it divide both")
         per_group = None if channels is None else channels // self.groups
-        kernel = b.variable(self, "kernel", (self.kernel_size, per_group, self.filters))
-        operands: list[Tensor | str] = [x, b.transpose(kernel, (2, 1, 0))]
+        kernel = b.variable(self, "kernel", (*self.kernel_size, per_group, self.filters))
+        operands: list[Tensor | str] = [x, turned(b, kernel)]
         if self.use_bias:
             operands.append(b.variable(self, "bias", (self.filters,)))
-        window = self.dilation_rate * (self.kernel_size - 1) + 1
-        attrs: dict[str, Any] = {
-            "kernel_shape": (self.kernel_size,),
-            "strides": (self.strides,),
-            "dilations": (self.dilation_rate,),
-            "group": self.groups,
-        }
-        if self.padding == "same":
-            attrs["auto_pad"] = "SAME_UPPER"
-        else:
-            attrs["pads"] = (window - 1 if self.padding == "causal" else 0, 0)
-        shape = (x.shape[0], self.filters, steps_after(x.shape[2], window, self.strides, self.padding))
-        y = self._leave(b, b.op("Conv", operands, shape, **attrs))
-        return activate(b, y, self.activation)
+        attrs, places = self.window(x, self.kernel_size, self.strides, self.dilation_rate)
+        y = b.op("Conv", operands, (x.shape[0], self.filters, *places), group=self.groups, **attrs)
+        return activate(b, self.leave(b, y), self.activation)
 
 
-class Pooling1D(TimeWindow):
+class Conv1D(Conv):
+    """activation(convolution along time + bias); kernel (kernel_size, C / groups, filters)."""
+
+    paddings = ("valid", "same", "causal")
+
+
+class Conv2D(Conv):
+    """activation(convolution over two axes + bias); kernel (rows, columns, C / groups, filters)."""
+
+    space = 2
+
+
+class Conv3D(Conv):
+    """activation(convolution over three axes + bias); kernel (k1, k2, k3, C / groups, filters)."""
+
+    space = 3
+
+
+class Pooling(Spatial):
     """A window's largest value or mean."""
 
-    arguments = ("pool_size", "strides", "padding", "data_format")
+    arguments: ClassVar[tuple[str, ...]] = ("pool_size", "strides", "padding", "data_format")
     op: ClassVar[str]
 
     def __init__(
@@ -148,26 +124,37 @@ class Pooling1D(TimeWindow):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._check(padding, data_format)
-        self.pool_size = single(pool_size)
-        self.strides = self.pool_size if strides is None else single(strides)
+        self.check_padding(padding)
+        self.check_format(data_format)
+        self.pool_size = extents(self, "pool_size", pool_size)
+        self.strides = self.pool_size if strides is None else extents(self, "strides", strides)
 
     def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        x = self._enter(b, inputs)
-        attrs: dict[str, Any] = {"kernel_shape": (self.pool_size,), "strides": (self.strides,)}
-        attrs["auto_pad"] = "SAME_UPPER" if self.padding == "same" else "VALID"
-        shape = (*x.shape[:2], steps_after(x.shape[2], self.pool_size, self.strides, self.padding))
-        return self._leave(b, b.op(self.op, [x], shape, **attrs))
+        x = self.enter(b, inputs)
+        attrs, places = self.window(x, self.pool_size, self.strides, (1,) * self.space)
+        return self.leave(b, b.op(self.op, [x], (*x.shape[:2], *places), **attrs))
 
 
-class MaxPooling1D(Pooling1D):
-    """The largest value of each window."""
+class MaxPooling1D(Pooling):
+    """The largest value of each window along time."""
 
     op = "MaxPool"
 
 
-class AveragePooling1D(Pooling1D):
-    """The mean of each window; padding does not count."""
+class MaxPooling2D(MaxPooling1D):
+    """The largest value of each window over two axes."""
+
+    space = 2
+
+
+class MaxPooling3D(MaxPooling1D):
+    """The largest value of each window over three axes."""
+
+    space = 3
+
+
+class AveragePooling1D(Pooling):
+    """The mean of each window along time; padding does not count."""
 
     op = "AveragePool"
 
@@ -182,44 +169,81 @@ class AveragePooling1D(Pooling1D):
         super().__init__(pool_size, strides, padding, data_format, **options)
 
 
-class GlobalPooling1D(Layer):
-    """One value for all steps."""
+class AveragePooling2D(AveragePooling1D):
+    """The mean of each window over two axes."""
 
-    arguments = ("data_format", "keepdims")
+    space = 2
+
+
+class AveragePooling3D(AveragePooling1D):
+    """The mean of each window over three axes."""
+
+    space = 3
+
+
+class GlobalPooling(Spatial):
+    """One value for each channel; with `keepdims` the axes of space stay with extent one."""
+
+    arguments: ClassVar[tuple[str, ...]] = ("data_format", "keepdims")
+    op: ClassVar[str]
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        self.data_format = data_format
+        self.check_format(data_format)
         self.keepdims = bool(keepdims)
 
     @property
-    def axis(self) -> int:
-        """The axis of time."""
-        return 2 if self.data_format == "channels_first" else 1
-
-    def _checked(self, b: GraphBuilder, inputs: Any) -> Tensor:
-        if inputs.rank != 3:
-            raise self.unsupported(f"its input has shape {inputs.shape}", "it needs three axes")
-        return b.cast(inputs, self.dtype)
-
-
-class GlobalMaxPooling1D(GlobalPooling1D):
-    """The largest value of each channel; masked steps take part, as in Keras."""
+    def axes(self) -> list[int]:
+        """The axes of space."""
+        return list(range(self.first_axis, self.first_axis + self.space))
 
     def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        return b.reduce("ReduceMax", self._checked(b, inputs), [self.axis], self.keepdims)
+        return b.reduce(self.op, b.cast(self.checked(b, inputs), self.dtype), self.axes, self.keepdims)
 
 
-class GlobalAveragePooling1D(GlobalPooling1D):
+class GlobalMaxPooling1D(GlobalPooling):
+    """The largest value of each channel; masked steps take part, as in Keras."""
+
+    op = "ReduceMax"
+
+
+class GlobalMaxPooling2D(GlobalMaxPooling1D):
+    """The largest value of each channel over two axes."""
+
+    space = 2
+
+
+class GlobalMaxPooling3D(GlobalMaxPooling1D):
+    """The largest value of each channel over three axes."""
+
+    space = 3
+
+
+class GlobalAveragePooling2D(GlobalPooling):
+    """The mean of each channel over two axes."""
+
+    op = "ReduceMean"
+    space = 2
+
+
+class GlobalAveragePooling3D(GlobalAveragePooling2D):
+    """The mean of each channel over three axes."""
+
+    space = 3
+
+
+class GlobalAveragePooling1D(GlobalPooling):
     """The mean of each channel over the steps that count."""
 
+    op = "ReduceMean"
+
     def emit(self, b: GraphBuilder, inputs: Any, mask: Any = None, *args: Any, **kwargs: Any) -> Any:
-        x = self._checked(b, inputs)
-        mask = mask or x.mask
+        mask = mask or inputs.mask
         if mask is None:
-            return b.reduce("ReduceMean", x, [self.axis], self.keepdims)
-        counts = b.unsqueeze(b.cast(mask, np.dtype(bool)), 3 - self.axis)
+            return super().emit(b, inputs)
+        x = b.cast(self.checked(b, inputs), self.dtype)
+        counts = b.unsqueeze(b.cast(mask, np.dtype(bool)), 3 - self.first_axis)
         kept = b.op("Where", [counts, x, b.scalar(0.0, x.dtype)], x.shape, x.dtype)
-        total = b.reduce("ReduceSum", kept, [self.axis], self.keepdims)
-        count = b.reduce("ReduceSum", b.cast(counts, x.dtype), [self.axis], self.keepdims)
+        total = b.reduce("ReduceSum", kept, self.axes, self.keepdims)
+        count = b.reduce("ReduceSum", b.cast(counts, x.dtype), self.axes, self.keepdims)
         return b.op("Div", [total, count], total.shape)

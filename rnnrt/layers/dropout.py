@@ -89,6 +89,9 @@ class Dropout(Random):
 class SpatialDropout1D(Dropout):
     """Sets whole features of a sequence (B, T, F) to zero."""
 
+    space: ClassVar[int] = 1
+    data_format: str | None = None
+
     def __init__(self, rate: float, seed: Any = None, **options: Any) -> None:
         options.pop("noise_shape", None)
         super().__init__(rate, seed=seed, **options)
@@ -97,13 +100,35 @@ class SpatialDropout1D(Dropout):
         return False
 
     def drawn(self, b: GraphBuilder, x: Tensor) -> tuple[list[int | str], tuple[int | None, ...]]:
-        if x.rank != 3:
-            raise self.unsupported(f"its input has shape {x.shape}", "it needs (batch, time, features)")
-        dims = b.dims_of(x)
-        return [dims[0], 1, dims[2]], (x.shape[0], 1, x.shape[2])
+        if x.rank != self.space + 2:
+            raise self.unsupported(f"its input has shape {x.shape}", f"it needs {self.space + 2} axes")
+        kept = (0, 1 if self.data_format == "channels_first" else x.rank - 1)
+        dims, shape = b.dims_of(x), x.shape
+        return [d if k in kept else 1 for k, d in enumerate(dims)], tuple(
+            d if k in kept else 1 for k, d in enumerate(shape)
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {key: value for key, value in super().get_config().items() if key != "noise_shape"}
+
+
+class SpatialDropout2D(SpatialDropout1D):
+    """Sets whole channels over two axes of space to zero."""
+
+    arguments = ("data_format",)
+    space = 2
+
+    def __init__(self, rate: float, data_format: str | None = None, seed: Any = None, **options: Any) -> None:
+        super().__init__(rate, seed, **options)
+        if data_format not in (None, "channels_last", "channels_first"):
+            raise self.unsupported(f"data_format={data_format!r}", "use 'channels_last' or 'channels_first'")
+        self.data_format = data_format
+
+
+class SpatialDropout3D(SpatialDropout2D):
+    """Sets whole channels over three axes of space to zero."""
+
+    space = 3
 
 
 class GaussianDropout(Random):

@@ -128,6 +128,17 @@ def cudnn_weights(
     )
 
 
+def plain_to_cudnn(
+    op: str, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The way back from `cudnn_weights`; the bias of an LSTM becomes that of its inputs."""
+    gates = len(IR_ORDER[op])
+    kernels = [np.ascontiguousarray(k.T).reshape(k.shape) for k in np.split(kernel, gates, axis=1)]
+    recurrents = [r.T for r in np.split(recurrent, gates, axis=1)]
+    rows = bias if bias.ndim == 2 else np.stack([bias, np.zeros_like(bias)])
+    return np.concatenate(kernels, axis=1), np.concatenate(recurrents, axis=1), rows.reshape(-1)
+
+
 UPDATE_GATES = ("keep", "new")
 RESET_GATES = ("keep", "drop")
 MIRRORED = ("sigmoid", "hard_sigmoid")

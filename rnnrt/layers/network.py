@@ -61,6 +61,8 @@ class Network(Layer):
     supports_masking = False
 
     sequential: ClassVar[bool] = False
+    notes: tuple[str, ...] = ()
+    """What a reader left aside because no output depends on it."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnrt.ir import Node
+from rnnrt.ir import Graph, Node, Value
 from rnnrt.ops.evaluate import evaluate_node
 
 Extent = int | None
@@ -60,6 +60,19 @@ class NodeBuilder:
         self._constants: dict[str, np.ndarray] = {}
         self._taken: set[str] = set()
         self._memo: dict[Any, Any] = {}
+
+    @contextmanager
+    def body(self, hint: str) -> Iterator[Body]:
+        """What is added meanwhile goes into a graph within the graph, which reads values around it by their names."""
+        outer, memo = self._nodes, dict(self._memo)
+        self._nodes = []
+        try:
+            made = Body(self, hint)
+            yield made
+            made.nodes = tuple(self._nodes)
+        finally:
+            # Values made inside are not there outside.
+            self._nodes, self._memo = outer, memo
 
     def unique(self, wish: str) -> str:
         """A name nobody has yet."""
@@ -201,6 +214,32 @@ class NodeBuilder:
             parts = [d if isinstance(d, str) else self.ints(d) for d in dims]
             target = self.node("Concat", parts, axis=0)[0]
         return self.op("Reshape", [x, target], shape)
+
+
+class Body:
+    """The graph inside a node such as Scan, under construction."""
+
+    def __init__(self, b: NodeBuilder, hint: str) -> None:
+        self.b, self.name = b, b.unique(f"{b.where()}/{hint}")
+        self.nodes: tuple[Node, ...] = ()
+        self._inputs: list[Value] = []
+        self._outputs: list[Value] = []
+
+    def input(self, shape: TensorShape, dtype: np.dtype) -> Tensor:
+        """The next input."""
+        self._inputs.append(Value(self.b.unique(f"{self.name}/input"), dtype, shape))
+        return Tensor(self._inputs[-1].name, shape, dtype)
+
+    def finish(self, outputs: Sequence[Tensor]) -> None:
+        """Set the outputs, each under a name of its own."""
+        for x in outputs:
+            own = self.b.op("Identity", [x], x.shape)
+            self._outputs.append(Value(own.name, x.dtype, x.shape))
+
+    @property
+    def graph(self) -> Graph:
+        """The graph, once it is complete."""
+        return Graph(tuple(self._inputs), tuple(self._outputs), self.nodes, {}, self.name, {})
 
 
 _DTYPE_CODES = {"float32": 1, "int32": 6, "int64": 7, "bool": 9, "float64": 11}

@@ -1,4 +1,4 @@
-"""Layers that normalise: BatchNormalization, LayerNormalization and Normalization."""
+"""Layers that normalise over axes: BatchNormalization, LayerNormalization and Normalization."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ def axes_of(layer: Layer, axis: Any, rank: int) -> list[int]:
     if not axes or axes[0] == 0:
         raise layer.unsupported(f"axis={axis} for {rank} axes", "name axes behind the batch")
     return axes
+
+
+def normalised(b: GraphBuilder, x: Tensor, axes: Sequence[int], epsilon: float, centred: bool = True) -> Tensor:
+    """(x - mean) / sqrt(variance + epsilon) over axes; x / sqrt(variance + epsilon) where not `centred`."""
+    mean = b.reduce("ReduceMean", x, axes, keepdims=True)
+    far = b.op("Sub", [x, mean], x.shape)
+    variance = b.reduce("ReduceMean", b.op("Mul", [far, far], x.shape), axes, keepdims=True)
+    root = b.op("Sqrt", [b.op("Add", [variance, b.scalar(epsilon, x.dtype)], mean.shape)], mean.shape)
+    return b.op("Div", [far if centred else x, root], x.shape)
 
 
 class BatchNormalization(Layer):
@@ -146,7 +155,7 @@ class BatchNormalization(Layer):
 class LayerNormalization(Layer):
     """gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance over `axis` of each row.
 
-    After Ba, Kiros and Hinton (2016).
+    After Ba, Kiros and Hinton (2016). With `rms_scaling` it is gamma x / sqrt(variance + epsilon), as Keras has it.
     """
 
     arguments = (
@@ -154,6 +163,7 @@ class LayerNormalization(Layer):
         "epsilon",
         "center",
         "scale",
+        "rms_scaling",
         "beta_initializer",
         "gamma_initializer",
         "beta_regularizer",
@@ -175,14 +185,18 @@ class LayerNormalization(Layer):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        *,
+        rms_scaling: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.axis, self.epsilon = axis, float(epsilon)
+        self.axis, self.epsilon, self.rms_scaling = axis, float(epsilon), bool(rms_scaling)
         self.center, self.scale = bool(center), bool(scale)
         self.keep(locals())
 
     def weight_names(self) -> tuple[str, ...]:
+        if self.rms_scaling:
+            return ("gamma",)
         return ("gamma",) * self.scale + ("beta",) * self.center
 
     def is_stepwise(self) -> bool:
@@ -195,28 +209,21 @@ class LayerNormalization(Layer):
         if None in shape:
             raise self.unsupported(f"normalises over a free axis of {x.shape}", "declare its extent")
         sizes = tuple(d for d in shape if d is not None)
-        gamma = b.variable(self, "gamma", shape) if self.scale else None
-        beta = b.variable(self, "beta", shape) if self.center else None
-        if axes == list(range(axes[0], x.rank)):
+        gamma = b.variable(self, "gamma", shape) if "gamma" in self.weight_names() else None
+        beta = b.variable(self, "beta", shape) if "beta" in self.weight_names() else None
+        if not self.rms_scaling and axes == list(range(axes[0], x.rank)):
             operands = [
                 f if f is not None else b.constant(np.full(sizes, value, self.dtype), "fill")
                 for f, value in ((gamma, 1), (beta, 0))
             ]
             return b.op("LayerNormalization", [x, *operands], x.shape, axis=axes[0], epsilon=self.epsilon)
         wide = [d if k in axes and d else 1 for k, d in enumerate(x.shape)]
-        normal = self._normal(b, x, axes)
+        normal = normalised(b, x, axes, self.epsilon, centred=not self.rms_scaling)
         if gamma is not None:
             normal = b.op("Mul", [normal, b.reshape(gamma, wide, tuple(wide))], x.shape)
         if beta is not None:
             normal = b.op("Add", [normal, b.reshape(beta, wide, tuple(wide))], x.shape)
         return normal
-
-    def _normal(self, b: GraphBuilder, x: Tensor, axes: Sequence[int]) -> Tensor:
-        mean = b.reduce("ReduceMean", x, axes, keepdims=True)
-        centred = b.op("Sub", [x, mean], x.shape)
-        variance = b.reduce("ReduceMean", b.op("Mul", [centred, centred], x.shape), axes, keepdims=True)
-        root = b.op("Sqrt", [b.op("Add", [variance, b.scalar(self.epsilon, x.dtype)], mean.shape)], mean.shape)
-        return b.op("Div", [centred, root], x.shape)
 
 
 class Normalization(Layer):

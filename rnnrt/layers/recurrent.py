@@ -49,6 +49,14 @@ class RNN(Layer):
         Changes nothing here.
     zero_output_for_mask : bool
         Masked steps give zeros instead of the output before.
+    time_major : bool
+        The sequence, its mask and returned sequences have the time first: (T, B, I). An argument of Keras 2.
+
+    Attributes
+    ----------
+    old_masking : {"", "repeat", "hold"}
+        In files of Keras before it became a part of TensorFlow: masked steps never give zeros instead of the output
+        before ("repeat"), and at first, up to version 2.2, not even there, but the initial state ("hold").
     """
 
     arguments = (
@@ -83,10 +91,10 @@ class RNN(Layer):
         self.stateful = bool(stateful)
         self.unroll = bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
+        self.time_major = bool(time_major)
+        self.old_masking = ""
         if not isinstance(cell, (Cell, StackedRNNCells)):
             raise self.unsupported(f"cell is a {type(cell).__name__}", "use LSTMCell, GRUCell or SimpleRNNCell")
-        if time_major:
-            raise self.unsupported("time_major=True", "save the model with time_major=False")
 
     @property
     def cells(self) -> list[Cell]:
@@ -96,6 +104,9 @@ class RNN(Layer):
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"cell": self.cell}
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **({"time_major": True} if self.time_major else {})}
+
     def emit(
         self, b: GraphBuilder, inputs: Any, initial_state: Any = None, mask: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
@@ -103,7 +114,7 @@ class RNN(Layer):
         outputs, last, finals = self.run(b, x, states, mask)
         if self.return_sequences:
             result = b.flip(outputs, 1) if self.go_backwards else outputs
-            result = result.with_mask(x.mask)
+            result = restored(b, self, result).with_mask(x.mask)
         else:
             result = last
         return [result, *finals] if self.return_state else result
@@ -126,7 +137,11 @@ class RNN(Layer):
         finals: list[Tensor] = []
         remaining = list(states)
         top = len(self.cells) - 1
-        zero = self.zero_output_for_mask and mask is not None
+        zero = self.zeroes_masked(b) and mask is not None
+        if mask is not None and top and b.legacy and self.old_masking == "hold":
+            raise self.unsupported(
+                "gives the lowest cell's state at masked steps, as Keras up to 2.2 does", "save it with a newer Keras"
+            )
         direction = "reverse" if self.go_backwards else "forward"
         for k, cell in enumerate(self.cells):
             own, remaining = remaining[: cell.state_count], remaining[cell.state_count :]
@@ -135,11 +150,24 @@ class RNN(Layer):
             x = b.squeeze(x, 2)
             last = [b.squeeze(s, 1) for s in last]
             finals += last
+        if mask is not None and states and b.legacy and self.old_masking == "hold" and not self.unroll:
+            x = self._held(b, x, states[0], mask)
         b.states += [State(self, n, *pair) for n, pair in enumerate(zip(carried, finals, strict=False))]
         # Behind a mask the last output differs from the state h: zeros until the first step that counts.
         if mask is not None and (states or zero):
             return x, b.take(x, 0 if self.go_backwards else -1, 1), finals
         return x, last[0], finals
+
+    def zeroes_masked(self, b: GraphBuilder) -> bool:
+        """Whether masked steps give zeros."""
+        return self.zero_output_for_mask and not (b.legacy and bool(self.old_masking))
+
+    def _held(self, b: GraphBuilder, y: Tensor, state: Tensor, mask: Tensor) -> Tensor:
+        """Outputs (B, T, H) with the initial state in the place of the zeros before the first step that counts."""
+        steps: list[Tensor | str] = [b.cast(mask, np.dtype(np.int32)), b.scalar(1, np.dtype(np.int64))]
+        counted = b.op("CumSum", steps, mask.shape, reverse=int(self.go_backwards))
+        seen = b.unsqueeze(b.cast(counted, np.dtype(bool)), 2)
+        return b.op("Where", [seen, y, b.unsqueeze(b.cast(state, y.dtype), 1)], y.shape, y.dtype)
 
     def _scope(self, b: GraphBuilder, cell: Cell) -> list[str]:
         """Names of the layers around a cell's weights."""
@@ -164,12 +192,20 @@ def split_call(
     if masks:
         x = x.with_mask(masks[0])
     found = masks[0] if masks else None if states and not b.legacy else x.mask
+    if x.rank == 3 and getattr(layer, "time_major", False):
+        x = b.transpose(x.with_mask(None), (1, 0, 2)).with_mask(x.mask)
+        found = None if found is None else b.transpose(found, (1, 0))
     if x.rank != 3:
         raise layer.unsupported(f"its input has shape {x.shape}", "it needs (batch, time, features)")
     for state in states:
         if state.rank != 2:
             raise layer.unsupported(f"an initial state has shape {state.shape}", "it needs (batch, units)")
     return x, states, found
+
+
+def restored(b: GraphBuilder, layer: Any, y: Tensor) -> Tensor:
+    """A sequence (B, T, H) with the axes in the order that the layer has outside."""
+    return b.transpose(y, (1, 0, 2)) if layer.time_major else y
 
 
 def flatten(value: Any) -> list[Any]:

@@ -1,84 +1,153 @@
-"""Padding, cropping, repeating and rescaling. B batch, T steps, C channels."""
+"""Padding, cropping, repeating and rescaling."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnrt.layers.base import Extent, GraphBuilder, Layer, Tensor
+from rnnrt.layers.base import GraphBuilder, Layer, Tensor
 from rnnrt.layers.norm import axes_of
+from rnnrt.layers.spatial import Spatial, extents, pairs
+
+_INT64 = np.dtype(np.int64)
 
 
-def ends(value: Any) -> tuple[int, int]:
-    """Steps at the front and at the back: one number for both, or two."""
-    first, last = value if isinstance(value, (list, tuple)) else (value, value)
-    return int(first), int(last)
+class ZeroPadding1D(Spatial):
+    """Zeros before the first and behind the last place of every axis of space."""
 
-
-class _AlongTime(Layer):
-    def _checked(self, inputs: Any) -> Tensor:
-        if inputs.rank != 3:
-            raise self.unsupported(f"its input has shape {inputs.shape}", "it needs (batch, time, features)")
-        return inputs.with_mask(None)
-
-
-class ZeroPadding1D(_AlongTime):
-    """Zeros before the first and behind the last step."""
-
-    arguments = ("padding",)
+    arguments: ClassVar[tuple[str, ...]] = ("padding", "data_format")
 
     def __init__(self, padding: Any = 1, data_format: str | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.padding = ends(padding)
-        if data_format == "channels_first":
-            raise self.unsupported("data_format='channels_first'", "use channels_last")
+        self.check_format(data_format)
+        self.around = pairs(self, "padding", padding)
+        self.padding = self.around if self.space > 1 else self.around[0]
 
     def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        x = self._checked(inputs)
-        first, last = self.padding
-        steps: Extent = None if x.shape[1] is None else x.shape[1] + first + last
-        pads = b.ints(0, first, 0, 0, last, 0)
-        return b.op("Pad", [x, pads], (x.shape[0], steps, x.shape[2]), mode="constant")
+        x = self.checked(b, inputs)
+        around = _placed(self, self.around, (0, 0))
+        pads = b.ints(*(first for first, _ in around), *(last for _, last in around))
+        shape = tuple(None if d is None else d + sum(p) for d, p in zip(x.shape, around, strict=True))
+        return b.op("Pad", [x, pads], shape, mode="constant")
 
 
-class Cropping1D(_AlongTime):
-    """Without the first and the last steps."""
+class ZeroPadding2D(ZeroPadding1D):
+    """Zeros around two axes."""
 
-    arguments = ("cropping",)
+    space = 2
+
+
+class ZeroPadding3D(ZeroPadding1D):
+    """Zeros around three axes."""
+
+    space = 3
+
+
+class Cropping1D(Spatial):
+    """Without the first and the last places of every axis of space."""
+
+    arguments: ClassVar[tuple[str, ...]] = ("cropping",)
 
     def __init__(self, cropping: Any = (1, 1), **options: Any) -> None:
         super().__init__(**options)
-        self.cropping = ends(cropping)
+        self.cuts = pairs(self, "cropping", cropping)
+        self.cropping: Any = self.cuts if self.space > 1 else self.cuts[0]
 
     def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        x = self._checked(inputs)
-        first, last = self.cropping
-        steps: Extent = None if x.shape[1] is None else x.shape[1] - first - last
-        if steps is not None and steps < 1:
-            raise self.unsupported(f"cropping={self.cropping} leaves nothing of {x.shape}", "crop less")
-        operands: list[Tensor | str] = [x, b.ints(first), b.ints(-last if last else 2**62), b.ints(1), b.ints(1)]
-        return b.op("Slice", operands, (x.shape[0], steps, x.shape[2]))
+        x = self.checked(b, inputs)
+        shape, axes = list(x.shape), range(self.first_axis, self.first_axis + self.space)
+        for axis, cut in zip(axes, self.cuts, strict=True):
+            extent = shape[axis]
+            shape[axis] = None if extent is None else extent - sum(cut)
+            if extent is not None and extent <= sum(cut):
+                raise self.unsupported(f"cropping={self.cropping} leaves nothing of {x.shape}", "crop less")
+        starts = b.ints(*(first for first, _ in self.cuts))
+        stops = b.ints(*(-last if last else 2**62 for _, last in self.cuts))
+        operands: list[Tensor | str] = [x, starts, stops, b.ints(*axes), b.ints(*[1] * self.space)]
+        return b.op("Slice", operands, tuple(shape))
 
 
-class UpSampling1D(_AlongTime):
-    """Every step `size` times."""
+class Cropping2D(Cropping1D):
+    """Without the first and the last places of two axes."""
 
-    arguments = ("size",)
+    arguments = ("data_format",)
+    space = 2
+
+    def __init__(self, cropping: Any = 0, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(cropping, **options)
+        self.check_format(data_format)
+
+
+class Cropping3D(Cropping2D):
+    """Without the first and the last places of three axes."""
+
+    space = 3
+
+    def __init__(self, cropping: Any = 1, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(cropping, data_format, **options)
+
+
+class UpSampling1D(Spatial):
+    """Every place `size` times along every axis of space."""
+
+    arguments: ClassVar[tuple[str, ...]] = ("size",)
 
     def __init__(self, size: Any = 2, **options: Any) -> None:
         super().__init__(**options)
-        self.size = int(size[0] if isinstance(size, (list, tuple)) else size)
+        self.sizes = extents(self, "size", size)
+        self.size: Any = self.sizes if self.space > 1 else self.sizes[0]
 
     def emit(self, b: GraphBuilder, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        x = self._checked(inputs)
-        width = x.shape[2]
-        if width is None:
-            raise self.unsupported(f"its input has shape {x.shape}", "declare the features")
-        wide = b.op("Tile", [x, b.ints(1, 1, self.size)], (x.shape[0], x.shape[1], self.size * width))
-        steps: Extent = None if x.shape[1] is None else x.shape[1] * self.size
-        batch: int | str = b.extent(x, 0) if steps is None else -1
-        return b.reshape(wide, [batch, -1 if steps is None else steps, width], (x.shape[0], steps, width))
+        x = self.checked(b, inputs)
+        times = _placed(self, self.sizes, 1)
+        shape = tuple(None if d is None else d * n for d, n in zip(x.shape, times, strict=True))
+        dims = b.dims_of(x)
+        inner = [1 if n > 1 else None for n in times]
+        apart = [v for d, n in zip(dims, inner, strict=True) for v in ([d] if n is None else [d, n])]
+        known = [v for d, n in zip(x.shape, inner, strict=True) for v in ([d] if n is None else [d, n])]
+        repeats = [v for n in times for v in ([1] if n == 1 else [1, n])]
+        wide = b.reshape(x, apart, tuple(known))
+        full = tuple(None if d is None else d * n for d, n in zip(known, repeats, strict=True))
+        wide = b.op("Expand", [wide, b.ints(*repeats)], full)
+        after = [b.op("Mul", [d, b.ints(n)], (1,), _INT64).name if isinstance(d, str) and n > 1 else
+                 d if isinstance(d, str) else d * n for d, n in zip(dims, times, strict=True)]  # fmt: skip
+        return b.reshape(wide, after, shape)
+
+
+class UpSampling2D(UpSampling1D):
+    """Every place as often as `size` says along both axes: the nearest neighbour."""
+
+    arguments = ("data_format", "interpolation")
+    space = 2
+
+    def __init__(
+        self, size: Any = 2, data_format: str | None = None, interpolation: str = "nearest", **options: Any
+    ) -> None:
+        super().__init__(size, **options)
+        self.check_format(data_format)
+        self.interpolation = str(interpolation).lower()
+        if self.interpolation != "nearest":
+            raise self.unsupported(f"interpolation={interpolation!r}", "use 'nearest'")
+
+
+class UpSampling3D(UpSampling1D):
+    """Every place as often as `size` says along all three axes."""
+
+    arguments = ("data_format",)
+    space = 3
+
+    def __init__(self, size: Any = 2, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(size, **options)
+        self.check_format(data_format)
+
+
+def _placed(layer: Spatial, values: Sequence[Any], rest: Any) -> list[Any]:
+    """An entry for each axis of space among those of all axes, `rest` for batch and channels."""
+    placed: list[Any] = [rest] * (layer.space + 2)
+    placed[layer.first_axis : layer.first_axis + layer.space] = values
+    return placed
 
 
 class Rescaling(Layer):

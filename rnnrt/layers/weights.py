@@ -38,6 +38,10 @@ class Weights:
         """Names of weights that training does not touch, such as moving averages; they follow the others."""
         return ()
 
+    def stored(self) -> list[tuple[Any, str]]:
+        """What a .keras file keeps as the layer's own weights, in order: the layer that has each, and its name."""
+        return [(self, name) for name in (*self.weight_names(), *self.state_names())]
+
     def walk(self) -> Iterator[Weights]:
         """The layer itself and all inside it."""
         raise NotImplementedError(type(self).__name__)  # abstract

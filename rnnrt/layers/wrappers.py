@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnrt.layers.base import GraphBuilder, Layer, Tensor
-from rnnrt.layers.recurrent import RNN, recur, split_call
+from rnnrt.layers.recurrent import RNN, recur, restored, split_call
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 
@@ -57,11 +57,18 @@ class Bidirectional(Layer):
             raise self.unsupported("both layers walk the same way", "give one go_backwards=True")
         if layer.return_sequences != backward_layer.return_sequences:
             raise self.unsupported("return_sequences differs between its layers", "make them equal")
+        if layer.time_major != backward_layer.time_major:
+            raise self.unsupported("time_major differs between its layers", "make them equal")
 
     @property
     def layer(self) -> RNN:
         """Keras's name of the forward layer."""
         return self.forward_layer
+
+    @property
+    def time_major(self) -> bool:
+        """Whether sequences have the time first."""
+        return self.forward_layer.time_major
 
     def sublayers(self) -> dict[str, Layer | list[Layer]]:
         return {"forward_layer": self.forward_layer, "backward_layer": self.backward_layer}
@@ -72,7 +79,8 @@ class Bidirectional(Layer):
         forward, backward = self.forward_layer, self.backward_layer
         x, states, mask = split_call(self, b, inputs, initial_state, mask)
         half = len(states) // 2
-        if self._is_one_operator() and not b.variables and not (b.carry and forward.stateful):
+        held = forward.old_masking == "hold" and mask is not None and states
+        if self._is_one_operator() and not b.variables and not (b.carry and forward.stateful) and not held:
             merged, finals = self._fused(b, x, states, mask)
         else:
             with b.nested(forward.name):
@@ -86,7 +94,7 @@ class Bidirectional(Layer):
                 y1, y2 = b.flip(y1, 1), b.flip(y2, 1)
             pair = [y1, y2] if forward.return_sequences else [last1, last2]
             merged, finals = self._merge_pair(b, pair), [*finals1, *finals2]
-        result = [y.with_mask(x.mask) if forward.return_sequences else y for y in merged]
+        result = [restored(b, self, y).with_mask(x.mask) if forward.return_sequences else y for y in merged]
         if forward.return_state:
             return [*result, *finals]
         return result if len(result) > 1 else result[0]
@@ -107,7 +115,7 @@ class Bidirectional(Layer):
             b.stateful.append(self.name)
         if states and len(states) != 2 * cells[0].state_count:
             raise self.unsupported(f"is called with {len(states)} initial states", f"it has {2 * cells[0].state_count}")
-        zero = layer.zero_output_for_mask
+        zero = layer.zeroes_masked(b)
         y, last = recur(b, self, cells, x, states, mask, "bidirectional", zero)
         finals = [b.take(s, d, 1) for d in (0, 1) for s in last] if layer.return_state else []
         if layer.return_sequences:

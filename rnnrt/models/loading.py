@@ -9,19 +9,22 @@ from typing import Any
 
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, UnsupportedModelError
 from rnnrt.formats import foreseen, read_any
-from rnnrt.formats.keras_arguments import Context
+from rnnrt.formats.keras_arguments import Context, is_legacy
 from rnnrt.formats.keras_config import network_of
 from rnnrt.formats.keras_export_config import Serializer
-from rnnrt.formats.keras_import import is_legacy
+from rnnrt.formats.keras_import import version_of
+from rnnrt.formats.keras_parts import Architecture, read_parts
 from rnnrt.formats.state_dict import read_state_dict
 from rnnrt.formats.torch_network import network_of as network_of_tensors
-from rnnrt.layers import Network
+from rnnrt.ir import Graph
+from rnnrt.layers import RNN, Network
 from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
 from rnnrt.models.constants import with_constants
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
 from rnnrt.passes import recognise
+from rnnrt.registry import CustomObjectScope
 
 
 def load(
@@ -29,6 +32,8 @@ def load(
     threads: int | None = None,
     *,
     constants: Mapping[str, Any] | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
+    architecture: Architecture | None = None,
     layers: Sequence[Any] | None = None,
     input_shape: Sequence[int | None] | None = None,
     prefix: str | None = None,
@@ -45,6 +50,13 @@ def load(
     constants : mapping of str to number or array_like, optional
         Inputs of an .onnx or .rnnrt file, by name, that are to be constants, as in ``constants={"sr": 16000}``. They
         are then no longer inputs, and branches that they decide are gone; `Model.save` writes the model so.
+    custom_objects : mapping of str to class or function, optional
+        What stands for the custom layers and activations of a Keras file, by their names there; see
+        `rnnrt.formats.keras_custom`. No code in a file is ever run.
+    architecture : path-like, str or mapping, optional
+        For an HDF5 file with weights alone, as `save_weights` of Keras 1, 2 and 3 writes them: what `to_json` of the
+        model gave, as a file, as text, or as what json.loads makes of it. Layers are found by their names where file
+        and architecture have the same, and otherwise by their order.
     layers : sequence, optional
         What a state_dict of torch (.safetensors, or JSON) belongs to: layers of `rnnrt.torch` in the order they run in,
         or {"type": "LSTM", "name": "rnn", ...} or ("rnn", {"type": "LSTM", ...}) for them. The arguments that
@@ -77,12 +89,19 @@ def load(
     file = os.fspath(path)
     if layers is None and (input_shape is not None or prefix is not None or ignore or shared):
         raise RnnrtError(f"{file}: input_shape, prefix, ignore and shared go with layers=[...]; give it too")
+    if layers is not None and architecture is not None:
+        raise RnnrtError(f"{file}: architecture goes with weights of Keras, layers with tensors of torch; give one")
     try:
         if layers is not None:
             _without(constants, file)
             return _of_tensors(file, threads, layers, input_shape, prefix, ignore, shared)
-        graph, network, version = read_any(path)
+        with CustomObjectScope(custom_objects):
+            graph, network, version = read_any(path) if architecture is None else read_parts(path, architecture)
         try:
+            if network is None and custom_objects:
+                raise RnnrtError(
+                    f"{file}: custom_objects={sorted(custom_objects)}: this file has no layers; leave it out"
+                )
             if network is None:
                 return Model.from_graph(recognise(with_constants(graph, constants or {})), threads)
             _without(constants, file)
@@ -95,6 +114,11 @@ def load(
         raise RnnrtError(f"{file}: nested too deeply") from None
     except MemoryError as error:
         raise RnnrtError(f"{file}: needs more memory than there is ({error})") from None
+
+
+def as_read(path: str | os.PathLike[str], constants: Mapping[str, Any] | None = None) -> Graph:
+    """The graph of a file before recurrences in it are recognised; arguments and errors are those of `load`."""
+    return with_constants(read_any(path)[0], constants or {})
 
 
 def _without(constants: Mapping[str, Any] | None, file: str) -> None:
@@ -119,22 +143,25 @@ def _of_tensors(file: str, threads: int | None, layers: Any, input_shape: Any, *
 
 
 def load_model(path: str | os.PathLike[str], custom_objects: Any = None, compile: bool = True) -> Model:
-    """As `load`, with Keras's name and arguments; code in a file is never run, so there are no custom objects."""
-    if custom_objects:
-        raise RnnrtError(f"load_model: custom_objects={custom_objects!r}; rnnrt runs no custom code")
-    return load(path)
+    """As `load`, with Keras's name and arguments."""
+    return load(path, custom_objects=custom_objects)
 
 
-def model_of(spec: Mapping[str, Any], threads: int | None = None) -> Model:
-    """A model of a configuration in Keras's form, with new weights where the shapes of its inputs are known."""
+def model_of(spec: Mapping[str, Any], threads: int | None = None, legacy: bool = False) -> Model:
+    """A model of a configuration in Keras's form, with new weights where the shapes of its inputs are known.
+
+    With `legacy`, or where the configuration says that Keras 1 or 2 wrote it, it keeps their meanings.
+    """
     network = _network(spec)
     if network.inputs:
         network.create()
-    return Model.from_network(network, threads)
+    version = version_of(spec)
+    metadata = {"format": "keras", "keras_version": version} if version and is_legacy(version) else None
+    return Model.from_network(network, threads, legacy or metadata is not None, metadata)
 
 
 def model_from_json(text: str, custom_objects: Any = None) -> Model:
-    """A model of what `to_json` gave, here or in Keras, with new weights.
+    """A model of what `to_json` gave, here or in Keras, with new weights; `custom_objects` as for `load`.
 
     Raises
     ------
@@ -143,24 +170,30 @@ def model_from_json(text: str, custom_objects: Any = None) -> Model:
     UnsupportedModelError
         With every reason.
     """
-    if custom_objects:
-        raise RnnrtError(f"model_from_json: custom_objects={custom_objects!r}; rnnrt runs no custom code")
     try:
         spec = json.loads(text)
     except ValueError as error:
         raise ModelFormatError(f"model_from_json: the text is not JSON: {error}") from None
-    return model_of(spec)
+    with CustomObjectScope(custom_objects):
+        return model_of(spec)
 
 
 def clone_model(model: Model) -> Model:
     """An equal model with weights of its own, made anew by the initializers."""
     if model.network is None:
         raise RnnrtError(f"model {model.name!r}: came as a graph without layers, which cannot be made anew")
-    return model_of(model.network.as_spec())
+    clone = model_of(model.network.as_spec(), legacy=model.legacy)
+    assert clone.network is not None
+    for old, new in zip(model.network.walk(), clone.network.walk(), strict=True):
+        if isinstance(old, RNN) and isinstance(new, RNN):
+            new.old_masking = old.old_masking
+    clone.metadata = dict(model.metadata)
+    return clone
 
 
 def _network(spec: Mapping[str, Any]) -> Network:
-    return network_of(spec, Context("configuration", legacy=False, is_file=False))
+    backend = str(spec.get("backend", "")) if isinstance(spec, Mapping) else ""
+    return network_of(spec, Context.of_version("configuration", version_of(spec) or "3", backend, is_file=False))
 
 
 def _written(network: Network) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Weights alone in files: .weights.h5 as Keras 3 writes it, and .safetensors."""
+"""Weights alone in files: .weights.h5 as Keras 3 writes it, .h5 of Keras 1 and 2 to read, and .safetensors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from rnnrt.errors import ModelFormatError
+from rnnrt.formats import is_hdf5
 from rnnrt.formats.files import replacing
 from rnnrt.formats.hdf5 import H5Reader
+from rnnrt.formats.keras_import import fill, has_names
 from rnnrt.formats.keras_store import hdf5_of
-from rnnrt.formats.keras_weights import load_groups, load_named
+from rnnrt.formats.keras_weights import NamedLayers, Put, heavy_layers
 from rnnrt.formats.safetensors import open_safetensors
 from rnnrt.layers import Layer
 from rnnrt.layers.variable import Variable
@@ -41,19 +43,18 @@ def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool = Tru
         stream.write(data)
 
 
-def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
+def load_weights(model: Any, path: str | os.PathLike[str], skip_mismatch: bool = False, by_name: bool = False) -> None:
     """Assign the weights in a file to a model; nothing is changed when they do not fit.
 
-    Raises
-    ------
-    ModelFormatError
-        The file is missing, damaged, or holds other weights than the model's.
+    The parameters and errors are those of `Model.load_weights`.
     """
     file = Path(path)
     kind = _kind(model, file, reading=True)
     if not file.is_file():
         raise ModelFormatError(f"{file}: no such file")
-    found = _from_h5(model, file) if kind == "h5" else _from_safetensors(model, file)
+    if kind != "h5" and (by_name or skip_mismatch):
+        raise ModelFormatError(f"{file}: by_name and skip_mismatch are for HDF5 files; leave them out")
+    found = _from_h5(model, file, skip_mismatch, by_name) if kind == "h5" else _from_safetensors(model, file)
     for variable, array in found:
         if variable.shape != array.shape:
             what = f"{variable.path or variable.name} with shape {array.shape}, the model has {variable.shape}"
@@ -62,20 +63,47 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
         variable.assign(array)
 
 
-def _from_h5(model: Any, file: Path) -> list[tuple[Variable, np.ndarray]]:
+Found = list[tuple[Variable, np.ndarray]]
+
+
+def _from_h5(model: Any, file: Path, skip_mismatch: bool, by_name: bool) -> Found:
     assert model.network is not None
-    found: list[tuple[Variable, np.ndarray]] = []
+    found: Found = []
 
     def put(layer: Layer, name: str, array: np.ndarray) -> None:
         found.append((layer.own_variables[name], array))
 
     reader = H5Reader(file, file.name)
     try:
-        named = reader.names(reader.file, "layer_names") is not None or "model_weights" in reader.file
-        (load_named if named else load_groups)(model.network, reader, put)
+        if not by_name:
+            if skip_mismatch:
+                raise ModelFormatError(f"{file}: skip_mismatch=True goes with by_name=True; give both")
+            fill(model.network, reader, put)
+            return found
+        if not has_names(reader):
+            raise ModelFormatError(
+                f"{file}: by_name=True is for files of Keras 1 and 2; this one has no names of layers, leave it out"
+            )
+        stored = NamedLayers(reader)
+        for layer in heavy_layers(model.network):
+            if layer.name in stored.names:
+                _fill_one(stored, layer, found, put, skip_mismatch)
+        return found
     finally:
         reader.close()
-    return found
+
+
+def _fill_one(stored: NamedLayers, layer: Layer, found: Found, put: Put, skip_mismatch: bool) -> None:
+    """One layer by its name; with `skip_mismatch` nothing of it where the file's arrays do not fit."""
+    before = len(found)
+    try:
+        stored.fill(layer, layer.name, put)
+    except ModelFormatError:
+        if not skip_mismatch:
+            raise
+        del found[before:]
+    if skip_mismatch and any(v.shape != a.shape for v, a in found[before:]):
+        del found[before:]
 
 
 def _from_safetensors(model: Any, file: Path) -> list[tuple[Variable, np.ndarray]]:
@@ -106,8 +134,8 @@ def _kind(model: Any, file: Path, reading: bool = False) -> str:
         raise ModelFormatError(f"model {model.name!r}: has no weights yet; call it, or build(input_shape)")
     if file.name.endswith(".safetensors"):
         return "safetensors"
-    ends = (".h5", ".hdf5") if reading else (".weights.h5",)
-    if file.name.endswith(ends) and model.network is not None:
+    named = file.name.endswith((".h5", ".hdf5") if reading else ".weights.h5")
+    if model.network is not None and (named or (reading and is_hdf5(file))):
         return "h5"
     allowed = ".safetensors" if model.network is None else ".weights.h5 or .safetensors"
     raise ModelFormatError(f"{file}: weights of this model are kept in {allowed}; give a path that ends so")

@@ -83,8 +83,22 @@ class Weighted:
 
         save_weights(self, path, overwrite)
 
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Assign the weights in a file that `save_weights`, here or in Keras 3, has written.
+    def load_weights(self, path: str | os.PathLike[str], skip_mismatch: bool = False, *, by_name: bool = False) -> None:
+        """Assign the weights in a file that `save_weights`, here or in Keras 1, 2 or 3, has written.
+
+        Weights of other forms are converted as Keras does it: those of Keras 1, of a Theano backend, and between the
+        layers for cuDNN and the plain ones.
+
+        Parameters
+        ----------
+        path : path-like
+            A file of weights, or a whole model in HDF5.
+        skip_mismatch : bool
+            With `by_name`: leave layers as they are whose arrays in the file do not fit.
+        by_name : bool
+            Fill the layers whose names the file has, and leave the others. Otherwise every layer is filled: after its
+            name where file and model have the same names, and else in the order of the layers. Files of Keras 3 hold
+            no names and always go by the order.
 
         Raises
         ------
@@ -93,4 +107,4 @@ class Weighted:
         """
         from rnnrt.models.weight_files import load_weights
 
-        load_weights(self, path)
+        load_weights(self, path, skip_mismatch, by_name)

@@ -124,6 +124,11 @@ class Operator:
         return node.attrs.get(key, cls.attributes[key])
 
     @classmethod
+    def without_defaults(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> Node:
+        """The node without those optional inputs whose constants say what their absence says."""
+        return node
+
+    @classmethod
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
         """Types of all outputs. Dims may be int, str or None; the result is exact when the inputs are static.
 

@@ -19,6 +19,20 @@ CAST_TARGETS = {
 }  # fmt: skip
 """numpy type by ONNX's number of a data type."""
 
+
+def cast_target(node: Node, key: str, number: Any) -> np.dtype:
+    """The dtype that an attribute names by its number.
+
+    Raises
+    ------
+    ShapeError
+        There is no such type, or rnnrt has none like it.
+    """
+    if number not in CAST_TARGETS:
+        raise ShapeError(f"{node.label()}: attribute {key}={number!r} is no data type rnnrt knows; use float or int")
+    return np.dtype(CAST_TARGETS[number])
+
+
 CASTS = {np.dtype(t) for t in (np.float32, np.float64, np.int32, np.int64, np.uint8, np.int8, np.bool_)}
 """Dtypes between which the cast kernel converts."""
 
@@ -65,10 +79,7 @@ class Cast(_Cast):
 
     @classmethod
     def target(cls, node: Node, inputs: Sequence[Any]) -> np.dtype:
-        number = cls.attr(node, "to")
-        if number not in CAST_TARGETS:
-            raise ShapeError(f"{node.label()}: attribute to={number!r} is no data type rnnrt knows; use float or int")
-        return np.dtype(CAST_TARGETS[number])
+        return cast_target(node, "to", cls.attr(node, "to"))
 
 
 @register

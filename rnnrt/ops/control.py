@@ -21,6 +21,9 @@ InferBody = Callable[[Graph, Sequence[TensorSpec]], list[TensorSpec]]
 _ROUNDS = 8
 """Rounds after which a loop's carried shapes count as unknown."""
 
+MOST_STEPS = 1 << 31
+"""Steps of a loop whose condition stays true; more would take days, so that the number is taken for damage."""
+
 
 class Control(Operator):
     """Base of operators with bodies."""
@@ -53,6 +56,12 @@ def _condition(node: Node, value: Any) -> bool:
     if np.size(value) != 1:
         raise ShapeError(f"{node.label()}: its condition must be one value, got shape {np.shape(value)}")
     return bool(np.asarray(value).reshape(()))
+
+
+def _trips(node: Node, value: Any) -> int:
+    if np.size(value) != 1:
+        raise ShapeError(f"{node.label()}: its trip count must be one value, got shape {np.shape(value)}")
+    return int(np.reshape(value, ()))
 
 
 def _check_condition(node: Node, spec: TensorSpec | None) -> None:
@@ -122,7 +131,7 @@ class Loop(Control):
     def interpret(cls, node: Node, inputs: Sequence[np.ndarray | None], run: RunBody) -> list[np.ndarray]:
         body, n_carried, n_scanned = cls._body(node)
         trips, condition, *carried = (*inputs, None, None) if len(inputs) < 2 else inputs
-        limit = None if trips is None else int(np.reshape(trips, ()))
+        limit = None if trips is None else _trips(node, trips)
         going = condition is None or _condition(node, condition)
         carried = carried[:n_carried]
         scanned: list[list[np.ndarray]] = [[] for _ in range(n_scanned)]
@@ -165,7 +174,9 @@ class Loop(Control):
         if always and starts and trips is None:
             raise ModelFormatError(f"{node.label()}: never ends: it has no trip count, and its condition stays true")
         if always and starts and trips is not None and trips.value is not None:
-            steps = max(int(np.reshape(trips.value, ())), 0)
+            steps = max(_trips(node, trips.value), 0)
+            if steps > MOST_STEPS:
+                raise ModelFormatError(f"{node.label()}: never ends: its {steps} steps are more than {MOST_STEPS}")
         scanned = [
             TensorSpec(spec.dtype, None if spec.shape is None else (steps, *spec.shape))
             for spec in results[1 + n_carried :]
@@ -233,6 +244,8 @@ class Scan(Control):
     @classmethod
     def infer_bodies(cls, node: Node, inputs: Sequence[TensorSpec | None], infer: InferBody) -> list[TensorSpec]:
         body, scans, n_carried, n_results = cls._split(node)
+        cls._list(node, "scan_input_directions", scans)
+        cls._list(node, "scan_output_directions", n_results)
         specs = [spec for spec in inputs if spec is not None]
         carried = [TensorSpec(s.dtype, s.shape) for s in specs[:n_carried]]
         steps = None

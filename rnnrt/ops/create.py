@@ -14,7 +14,7 @@ from rnnrt.ops.adjoint import ints as int_list
 from rnnrt.ops.adjoint import sum_over, unbroadcast, wants
 from rnnrt.ops.base import Flat, GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import present
-from rnnrt.ops.cast import CAST_TARGETS
+from rnnrt.ops.cast import CAST_TARGETS, cast_target
 from rnnrt.ops.shape import INT64, constant_ints, ints
 
 
@@ -135,7 +135,9 @@ class EyeLike(Flat):
     @classmethod
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
         x, code = present(node, inputs), cls.attr(node, "dtype")
-        return [TensorSpec(x.dtype if code is None else np.dtype(CAST_TARGETS[code]), x.shape)]
+        if x.shape is not None and len(x.shape) != 2:
+            raise ShapeError(f"{node.label()}: takes a matrix, not shape {x.shape}")
+        return [TensorSpec(x.dtype if code is None else cast_target(node, "dtype", code), x.shape)]
 
     @classmethod
     def reference(cls, node: Node, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:

@@ -158,7 +158,7 @@ class Unary(Elementwise):
     ) -> Sequence[KernelCall] | None:
         parameters, dtype = cls.parameters(node), present(node, inputs).dtype
         if cls.name in _TESTS:
-            which = parameters.get("detect_negative", 0) + 2 * parameters.get("detect_positive", 0)
+            which = sum(bit for bit, key in ((1, "detect_negative"), (2, "detect_positive")) if parameters.get(key))
             native = dtype == BOOL or (dtype.kind == "f" and dtype in NATIVE)
             return [KernelCall("test", (0,), ints=(_TESTS.index(cls.name), which))] if native else None
         key = "GeluTanh" if parameters.get("approximate") == "tanh" else cls.name

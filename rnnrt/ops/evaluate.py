@@ -61,6 +61,8 @@ def evaluate_node(
     ------
     ShapeError
         The arrays do not fit; the message names the node.
+    RnnrtError
+        The memory does not suffice.
     """
     operator = get_operator(node.op)
     try:
@@ -71,7 +73,11 @@ def evaluate_node(
         if type(error) not in (RnnrtError, ShapeError) or " node " in str(error):
             raise
         raise type(error)(f"{node.label()}: {error}") from None
-    except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
+    except MemoryError as error:
+        raise RnnrtError(f"{node.label()}: needs more memory than there is ({error})") from None
+    except RecursionError:
+        raise
+    except Exception as error:  # values in a file can be anything, and so can what numpy says of them
         shapes = [None if x is None else np.shape(x) for x in inputs]
         raise ShapeError(f"{node.label()}: {error}; its inputs have the shapes {shapes}") from error
 

@@ -188,6 +188,8 @@ class ReverseSequence(Operator):
     @classmethod
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
         x = present(node, inputs)
+        for key in ("batch_axis", "time_axis") if x.shape is not None else ():
+            normalise_axis(node, cls.attr(node, key), len(x.shape))  # type: ignore[arg-type]
         return [TensorSpec(x.dtype, x.shape)]
 
     @classmethod
@@ -244,7 +246,11 @@ class Trilu(Operator):
 
     @classmethod
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
-        x = present(node, inputs)
+        x, k = present(node, inputs), given(inputs, 1)
+        if x.shape is not None and len(x.shape) < 2:
+            raise ShapeError(f"{node.label()}: takes matrices, not shape {x.shape}")
+        if k is not None and k.shape is not None and any(isinstance(d, int) and d != 1 for d in k.shape):
+            raise ShapeError(f"{node.label()}: k must be one value, got shape {k.shape}")
         return [TensorSpec(x.dtype, x.shape)]
 
     @classmethod

@@ -39,6 +39,14 @@ def _check_channels(node: Node, inputs: Sequence[TensorSpec | None], first: int,
             raise ShapeError(f"{node.label()}: input {index} has shape {spec.shape}; there are {x.shape[1]} channels")
 
 
+def _stretches(shape: Shape, goal: Shape) -> bool:
+    """Whether a shape broadcasts to exactly `goal`, as far as both are known."""
+    pairs = zip(reversed(shape), reversed(goal), strict=False)
+    return len(shape) <= len(goal) and all(
+        a == 1 or a == b or not (isinstance(a, int) and isinstance(b, int)) for a, b in pairs
+    )
+
+
 class SoftmaxBase(Operator):
     """Softmax along one axis, or its logarithm."""
 
@@ -159,6 +167,10 @@ class LayerNormalization(Operator):
         if x.shape is not None:
             axis = normalise_axis(node, cls.attr(node, "axis"), len(x.shape))
             statistics = x.shape[:axis] + (1,) * (len(x.shape) - axis)
+            for index in range(1, len(inputs)):
+                spec = inputs[index]
+                if spec is not None and spec.shape is not None and not _stretches(spec.shape, x.shape):
+                    raise ShapeError(f"{node.label()}: input {index} of shape {spec.shape} does not fit {x.shape}")
         return [TensorSpec(x.dtype, x.shape), TensorSpec(x.dtype, statistics), TensorSpec(x.dtype, statistics)][
             : len(node.outputs)
         ]

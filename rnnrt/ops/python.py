@@ -16,6 +16,7 @@ class Python(Operator):
     """call(*inputs) gives a sequence of arrays of the types `results`; no file holds such a node."""
 
     name = "Python"
+    internal = True
     min_inputs = 0
     max_inputs = None
     attributes: ClassVar[Mapping[str, Any]] = {"call": REQUIRED, "results": REQUIRED}

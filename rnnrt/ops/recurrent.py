@@ -19,6 +19,7 @@ zeros; a row of length 0 has zeros as its last state.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +30,7 @@ from rnnrt.ops.activations import ACTIVATIONS, DEFAULTS, activate
 from rnnrt.ops.base import GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.recurrent_backward import recurrent_gradient, register_gradient
 from rnnrt.ops.recurrent_pack import lower_recurrent, workspace_size
-from rnnrt.ops.recurrent_shapes import DROP, LENGTHS, MASK, in_ir_layout, infer_dims
+from rnnrt.ops.recurrent_shapes import DROP, LENGTHS, MASK, STATES, in_ir_layout, infer_dims, is_zero
 from rnnrt.ops.recurrent_walk import Direction, Walk
 
 Array = Any
@@ -100,6 +101,13 @@ class Recurrent(Operator):
         full = list(zip(names, alphas, betas, strict=True))
         per = len(cls.default_activations)
         return [tuple(full[d * per : (d + 1) * per]) for d in range(count)]
+
+    @classmethod
+    def without_defaults(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> Node:
+        """Without initial states that are constant zeros: exporters write them for the batch they happened to see."""
+        states = {name for name, spec in cls.named(inputs).items() if name in STATES and is_zero(spec)}
+        names = ["" if cls.operands[k] in states else name for k, name in enumerate(node.inputs)]
+        return replace(node, inputs=tuple(names)) if states else node
 
     @classmethod
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:

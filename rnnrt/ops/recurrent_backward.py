@@ -42,6 +42,7 @@ class RecurrentGradient(Operator):
     """What the three share; `forward` is the operator whose gradient it is."""
 
     forward: ClassVar[Any]
+    internal = True
     min_inputs = 3
     max_inputs = 14
 

@@ -14,6 +14,12 @@ from rnnrt.ops.base import TensorSpec
 LENGTHS = "sequence_lens"
 MASK = "mask"
 DROP = "recurrent_mask"
+STATES = ("initial_h", "initial_c")
+
+
+def is_zero(spec: TensorSpec | None) -> bool:
+    """Whether a state is a constant of three axes that is zero everywhere."""
+    return spec is not None and spec.value is not None and spec.value.ndim == 3 and not spec.value.any()
 
 
 def infer_dims(
@@ -77,7 +83,10 @@ def _unify(
         if isinstance(found, int):
             if found % times or (isinstance(known, int) and found != known * times):
                 want = known * times if isinstance(known, int) else f"a multiple of {times}"
-                raise ShapeError(f"{node.label()}: {key} has shape {shape}; its axis {letter} must be {want}")
+                advice = ""
+                if key in STATES and letter == "B":
+                    advice = ", the batch of X; feed such a state, or call with the batch that the file was made for"
+                raise ShapeError(f"{node.label()}: {key} has shape {shape}; its axis {letter} must be {want}{advice}")
             dims[base] = found // times
         elif known is None and times == 1:
             dims[base] = found

@@ -68,9 +68,12 @@ class GatherND(Operator):
     @classmethod
     def infer(cls, node: Node, inputs: Sequence[TensorSpec | None]) -> list[TensorSpec]:
         x, indices = present(node, inputs), present(node, inputs, 1)
-        if x.shape is None or indices.shape is None or not isinstance(indices.shape[-1], int):
+        if x.shape is None or not indices.shape or not isinstance(indices.shape[-1], int):
             return [TensorSpec(x.dtype, None)]
-        depth = cls.attr(node, "batch_dims") + indices.shape[-1]
+        batch = cls.attr(node, "batch_dims")
+        if not 0 <= batch < min(len(x.shape), len(indices.shape)):
+            raise ShapeError(f"{node.label()}: batch_dims {batch} does not fit shapes {x.shape} and {indices.shape}")
+        depth = batch + indices.shape[-1]
         if depth > len(x.shape):
             raise ShapeError(f"{node.label()}: index tuples of {indices.shape[-1]} do not fit shape {x.shape}")
         return [TensorSpec(x.dtype, (*indices.shape[:-1], *x.shape[depth:]))]

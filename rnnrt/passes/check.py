@@ -88,6 +88,12 @@ def _check_node(node: Node, reasons: list[str]) -> None:
     if count < operator.min_inputs or (operator.max_inputs is not None and count > operator.max_inputs):
         most = "any number" if operator.max_inputs is None else operator.max_inputs
         reasons.append(f"{node.label()}: has {count} inputs; it takes {operator.min_inputs} to {most}")
+    for key, value in node.attrs.items():
+        if node.op == "If" and isinstance(value, Graph) and value.inputs:
+            reasons.append(f"{node.label()}: {key} takes {len(value.inputs)} inputs; branches take none")
+    for k, name in enumerate(node.inputs[: operator.min_inputs]):
+        if not name:
+            reasons.append(f"{node.label()}: its input {k} is missing; the file is corrupt")
 
 
 def _kind(key: str, default: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnrt._kernels import program
-from rnnrt.errors import RnnrtError
+from rnnrt.errors import RnnrtError, ShapeError
 from rnnrt.ir import Graph, Node, Value, outer_names
 from rnnrt.ops import KernelCall, TensorSpec, get_operator
 from rnnrt.ops.evaluate import evaluate
@@ -38,9 +39,31 @@ class Plan:
     hosted: tuple[str, ...]
 
     def executor(self) -> program.Executor:
-        """A new executor of this plan."""
-        return program.Executor(
-            self.target.isa, self.tensors, self.instructions, self.arena_bytes, self.inputs, self.outputs
+        """A new executor of this plan.
+
+        Raises
+        ------
+        RnnrtError
+            There is no memory for it.
+        """
+        try:
+            return program.Executor(
+                self.target.isa, self.tensors, self.instructions, self.arena_bytes, self.inputs, self.outputs
+            )
+        except MemoryError as error:
+            raise self.too_large(error) from None
+        except OverflowError as error:
+            raise RnnrtError(f"a number in an attribute is beyond 64 bits: {error}; check the file") from error
+
+    def too_large(self, error: MemoryError) -> RnnrtError:
+        """What to raise where there is no memory: it names the node with the largest result, and its size."""
+        sizes = [(math.prod(shape) * dtype.itemsize, shape) for dtype, shape, *_ in self.tensors]
+        results = [(*sizes[i], label) for code, label in zip(self.instructions, self.node_labels, strict=True)
+                   for i in code[3] if i >= 0]  # fmt: skip
+        size, shape, label = max(results, default=(0, (), "the graph"))
+        return RnnrtError(
+            f"{label}: its result of shape {shape} takes {size} bytes, and everything together needs more memory "
+            f"than there is ({error}); give smaller inputs"
         )
 
 
@@ -153,7 +176,12 @@ class _Lowering:
         out_specs = [self.specs[name] if name else TensorSpec(np.dtype("float32"), ()) for name in node.outputs]
         if node.op == "If" and self._branches(node, inputs[0]):
             return
-        calls = get_operator(node.op).lower(node, in_specs, out_specs, self)
+        try:
+            calls = get_operator(node.op).lower(node, in_specs, out_specs, self)
+        except (RnnrtError, MemoryError):
+            raise
+        except Exception as error:  # what `infer` could not see, for it knew less
+            raise ShapeError(f"{node.label()}: {error}; its inputs have the types {in_specs}") from error
         typed = all(_has_kernels(spec) for spec in (*in_specs, *out_specs) if spec is not None)
         if calls is not None and all(
             c.kernel == "alias" or (typed and program.has_kernel(self.target.isa, c.kernel)) for c in calls
@@ -193,7 +221,11 @@ class _Lowering:
 
         def call(arrays: list[np.ndarray | None]) -> list[Any]:
             env = {name: array for name, array in zip(names, arrays, strict=True) if name}
-            return _run_single(single, wanted, env)
+            results = _run_single(single, wanted, env)
+            for spec, result in zip(out_specs, results, strict=True):
+                if result is not None and np.shape(result) != spec.shape:
+                    raise ShapeError(f"{node.label()}: gives shape {np.shape(result)}, planned was {spec.shape}")
+            return results
 
         for name, spec in zip(node.outputs, out_specs, strict=True):
             if name:

@@ -13,13 +13,14 @@ from rnnrt.ir import Graph, Value
 from rnnrt.ops import TensorSpec
 from rnnrt.passes import specialise
 from rnnrt.passes.expose_state import StateSlot
+from rnnrt.passes.follow_time import mixing
 from rnnrt.passes.time_pads import absorb_pads
 from rnnrt.plan import PackCache, Target
 from rnnrt.runtime.layout import Feed, Layout, Result, arranged, pair_slots
 from rnnrt.runtime.pieces import Pieces
 from rnnrt.runtime.precision import in_dtype
 from rnnrt.runtime.states import chosen_pairs
-from rnnrt.runtime.time_search import TimeSearch
+from rnnrt.runtime.time_search import LENGTHS_TRIED, TimeSearch, find_time
 
 
 class Source:
@@ -67,6 +68,23 @@ class Source:
                 layout = layout_for(with_states(self.graph, shapes), batch_size, self.pairs)
                 self._pieces[key] = Pieces(layout, *self.options, self.packs)
             return self._pieces[key]
+
+
+def stream_obstacles(graph: Graph, batch_size: int = 1) -> tuple[str, ...]:
+    """Every reason for which `Stream` refuses a network; empty where it takes it."""
+    folded = constants_folded(graph)
+    try:
+        layout_for(folded, batch_size, chosen_pairs(folded, None))
+        return ()
+    except (StateError, ShapeError) as error:
+        first = str(error)
+    if len(graph.inputs) != 1 or graph.inputs[0].shape is None:
+        return (first,)
+    try:
+        _, ((simple, short), (_, long)) = find_time(folded, batch_size)
+    except StateError as error:
+        return (str(error),)
+    return tuple(mixing(simple, short, long, LENGTHS_TRIED[0])) or (first,)
 
 
 def constants_folded(graph: Graph) -> Graph:

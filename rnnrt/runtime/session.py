@@ -123,6 +123,9 @@ class Session:
         except program.KernelError as error:
             assert bound.plan is not None
             raise RnnrtError(f"{bound.plan.node_labels[error.instruction]}: {error}") from None
+        except MemoryError as error:
+            assert bound.plan is not None
+            raise bound.plan.too_large(error) from None
         finally:
             bound.idle.append(executor)
 

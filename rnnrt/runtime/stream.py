@@ -14,6 +14,7 @@ from rnnrt.ir import Graph
 from rnnrt.plan import PackCache, Target
 from rnnrt.runtime.feeding import Source
 from rnnrt.runtime.kept import BUSY, Kept
+from rnnrt.runtime.layout import Layout
 from rnnrt.runtime.pieces import Arrays, fitting_state, in_order, step_of, with_axis
 
 
@@ -166,6 +167,20 @@ class Stream(Kept):
                 )
             results, self._states = pieces.advance(arrays, self._states)
         return _given(list(results), None)
+
+    @property
+    def time_axis(self) -> int | None:
+        """The axis of time of the first input that has one; None of a network that takes a block a call."""
+        return next((f.time for f in self._layout.feeds if f.time is not None), None)
+
+    @property
+    def output_axes(self) -> tuple[int | None, ...]:
+        """For each output of `run` the axis that time has in it; None where it has none."""
+        return tuple(result.time for result in self._layout.results)
+
+    @property
+    def _layout(self) -> Layout:
+        return self._open().layout
 
     def __reduce__(self) -> tuple[Any, ...]:
         source = self._source

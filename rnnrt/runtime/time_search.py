@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnrt.errors import ShapeError, StateError
-from rnnrt.ir import Dim, Graph, Shape, Value, names_read
+from rnnrt.ir import Dim, Graph, Node, Shape, Value, names_read
 from rnnrt.ops import TensorSpec
 from rnnrt.passes import specialise
 from rnnrt.passes.expose_state import expose_states
@@ -16,11 +16,52 @@ from rnnrt.passes.follow_time import RECURRENT, Followed, follow, refusal
 from rnnrt.passes.time_windows import WINDOWED
 from rnnrt.runtime.layout import Feed, Layout, Result, Specs, arranged, pair_slots
 
-_LENGTHS = ((7, 11), (61, 101), (60, 132), (1031, 2053))
+LENGTHS_TRIED = ((7, 11), (61, 101), (60, 132), (1031, 2053))
 """Lengths that tell the axis of time by its difference; longer ones where windows are wider than the sequence."""
 
 _PLACES = ((0, 1), (1, 0), (0, 2), (0, 3))
 """Axes of the batch and of time, in the order in which they are tried: Keras's first."""
+
+
+def find_time(graph: Graph, batch_size: int) -> tuple[int, list[tuple[Graph, Specs]]]:
+    """Which axis of a network's only input is time, and the graph specialised for the first two `LENGTHS_TRIED`.
+
+    Time is the axis that reaches the time of all recurrent nodes; axis 1, Keras's, is tried first where the declared
+    shape leaves both free.
+
+    Raises
+    ------
+    StateError
+        There is none, or no recurrent node.
+    """
+    search = TimeSearch(graph, graph.inputs[:1], {}, batch_size, {})
+    for axis in (1, 0):
+        if not search.allows(graph.inputs[0], 1 - axis, axis):
+            continue
+        try:
+            made = [search.specialised([(1 - axis, axis)], n) for n in LENGTHS_TRIED[0]]
+        except ShapeError:
+            continue
+        recurrent = [node for node in made[0][0].nodes if node.op in RECURRENT]
+        if not recurrent:
+            raise StateError("the network has no recurrent node whose state could be kept")
+        if all(_runs_along(node, made[0][1], made[1][1]) for node in recurrent):
+            return axis, made
+    raise search.not_found()
+
+
+def shape_for(value: Value, axis: int, batch_size: int, length: int | None) -> Shape:
+    """The shape of an input whose first two axes are the batch and, at `axis`, time."""
+    shape: list[Dim] = list(value.shape or ())
+    shape[1 - axis], shape[axis] = batch_size, length
+    return tuple(shape)
+
+
+def _runs_along(node: Node, short: Specs, long: Specs) -> bool:
+    """Whether the time axis of a recurrent node's input grows with the sequence."""
+    a, b = short[node.inputs[0]].shape, long[node.inputs[0]].shape
+    at = int(node.attrs.get("layout", 0))
+    return a is not None and b is not None and a[at] != b[at]
 
 
 @dataclass
@@ -41,6 +82,10 @@ class TimeSearch:
         for node in self.graph.nodes:
             if node.op in RECURRENT and node.attrs.get("direction", "forward") != "forward":
                 return refusal(node, f"reads the sequence {node.attrs['direction']}")
+        return self.not_found()
+
+    def not_found(self) -> StateError:
+        """That there is no axis of time."""
         return StateError(
             f"the time axis of {self.described()} was not found for batch_size={self.batch_size}; "
             "export the model with a free length, and give the batch size where that is fixed"
@@ -97,7 +142,7 @@ class TimeSearch:
         return specialise(self.graph, {v.name: TensorSpec(v.dtype, shapes[v.name]) for v in self.graph.inputs})
 
     def tried(self, places: tuple[tuple[int, int] | None, ...]) -> Layout | None:
-        for lengths in _LENGTHS:
+        for lengths in LENGTHS_TRIED:
             try:
                 graph, short = self.specialised(places, lengths[0])
                 _, long = self.specialised(places, lengths[1])
@@ -122,12 +167,7 @@ class TimeSearch:
         recurrent = [node for node in graph.nodes if node.op in RECURRENT]
         if not recurrent and not windowed:
             self.why = self.why or StateError("the network has no recurrent node whose state could be kept")
-        for node in recurrent:
-            a, b = short[node.inputs[0]].shape, long[node.inputs[0]].shape
-            at = int(node.attrs.get("layout", 0))
-            if a is not None and b is not None and a[at] != b[at]:
-                return True
-        return windowed and not recurrent
+        return any(_runs_along(node, short, long) for node in recurrent) or (windowed and not recurrent)
 
     def made(
         self,

@@ -73,20 +73,32 @@ class _Walk:
             self.specs[gradient] = self.specs[value]
             parts[value] = [gradient]
         forward: list[Node] = []
+        reasons: list[str] = []
         for node in reversed(self.graph.nodes):
             reached = any(parts.get(name) for name in node.outputs)
             if not reached or not self._reads_needed(node):
                 forward.append(node)
                 continue
-            self._check_static(node)
-            node = self._with_workspace(node)
+            try:
+                node, found = self._backward(node, parts)
+            except UnsupportedModelError as error:
+                reasons += error.reasons
+                continue
             forward.append(node)
-            grads = [self._sum(parts.get(name, [])) if name else "" for name in node.outputs]
-            for name, gradient in zip(node.inputs, get_operator(node.op).gradient(node, grads, self), strict=False):
+            for name, gradient in zip(node.inputs, found, strict=False):
                 if gradient and name in self.needed:
                     parts.setdefault(name, []).append(gradient)
+        if reasons:
+            raise UnsupportedModelError("graph", reversed(reasons), task="trained")
         gradients = {name: self._sum(parts[name]) for name in wanted if parts.get(name)}
         return Backward((*reversed(forward), *self.added), self.constants, gradients)
+
+    def _backward(self, node: Node, parts: Mapping[str, list[str]]) -> tuple[Node, Sequence[str]]:
+        """The node as it runs forward, and the gradients of its inputs."""
+        self._check_static(node)
+        node = self._with_workspace(node)
+        grads = [self._sum(parts.get(name, [])) if name else "" for name in node.outputs]
+        return node, get_operator(node.op).gradient(node, grads, self)
 
     def _reads_needed(self, node: Node) -> bool:
         bodies = [body for body in node.attrs.values() if isinstance(body, Graph)]

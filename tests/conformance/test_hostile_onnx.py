@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ STEPS = (5, 1, 4)
     ("proto", "kind", "match"),
     [
         (model(node("Frobnicate", ["x"], ["y"])), UnsupportedModelError, "Frobnicate node 'y'"),
+        (model(node("Python", ["x"], ["y"], call="f")), UnsupportedModelError, "operator Python is not supported"),
         (model(node("Relu", ["x"], ["y"], slope=2.0)), UnsupportedModelError, "Relu node 'y': attribute slope=2.0"),
         (model(node("Foo", ["x"], ["z"]), node("Bar", ["z"], ["y"])), UnsupportedModelError, "(?s)Foo.*Bar"),
         (model(node("Relu", ["x"], ["y"], domain="com.else")), UnsupportedModelError, "domain 'com.else'"),
@@ -53,6 +56,7 @@ STEPS = (5, 1, 4)
         (model(node("Concat", ["x", "x"], ["y"], axis="one")), UnsupportedModelError, "axis='one'"),
         (model(node("Relu", ["x"], ["y"]), opset=99), UnsupportedModelError, "opset 99.*install a newer onnx"),
         (model(node("Relu", ["x"], ["y"]), opset=1), UnsupportedModelError, "opset 1.*version_converter"),
+        (model(node("CastLike", ["", "x"], ["y"])), UnsupportedModelError, "CastLike node 'y': its input 0 is missing"),
         (model(node("Relu", ["q"], ["y"])), ModelFormatError, "reads 'q', which nothing defines"),
         (model(node("Relu", ["x"], ["z"])), ModelFormatError, "'y', which nothing defines"),
         (model(node("Add", ["x", "y"], ["z"]), node("Relu", ["z"], ["y"])), ModelFormatError, "in a circle"),
@@ -94,23 +98,80 @@ def test_what_checking_the_graph_finds_names_the_file(bad: Any, tmp_path: Path) 
         model(node("Tile", ["x", "s"], ["y"]), constants={"s": [1 << 50, 1]}),
         model(node("Pad", ["x", "s"], ["y"]), constants={"s": [0, 1 << 50, 0, 0]}),
         model(node("Range", ["a", "b", "c"], ["y"]), constants={"a": 0, "b": 1 << 50, "c": 1}),
+        model(node("ConstantOfShape", ["s"], ["y"]), constants={"s": [1 << 32, 1 << 32]}),  # 2**64: 0 in 64 bits
+        model(node("Expand", ["x", "s"], ["y"]), constants={"s": [1 << 62, 1, 4]}),
+        model(node("Relu", ["x"], ["y"]), shape=(None, 1 << 61)),
     ],
 )
 def test_results_that_no_memory_holds(proto: Any, tmp_path: Path) -> None:
-    with pytest.raises(RnnrtError, match="more memory than there is"):
+    with pytest.raises(RnnrtError, match=r"(?s)node 'y'.*more memory than there is"):
         run(proto, tmp_path)
 
 
-def test_a_loop_without_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "proto",
+    [
+        model(node("ConstantOfShape", ["s"], ["y"]), constants={"s": [1 << 40]}),
+        model(node("Tile", ["x", "s"], ["y"]), constants={"s": [1 << 38, 1]}),
+        model(node("ConstantOfShape", ["s"], ["z"]), node("ReduceSum", ["z"], ["y"]), constants={"s": [1 << 40]}),
+    ],
+)
+def test_results_that_this_memory_does_not_hold_are_named_with_their_size(proto: Any, tmp_path: Path) -> None:
+    with pytest.raises(RnnrtError, match=r"node '[yz]'.*\d+ bytes.*more memory than there is"):
+        run(proto, tmp_path)
+
+
+def body_of(*nodes: Any) -> Any:
+    """The body of a Loop that always goes on, with nodes that make `b` of the carried `a`."""
     value = helper.make_tensor_value_info
-    body = helper.make_graph(
-        [node("Identity", ["on"], ["still"]), node("Identity", ["a"], ["b"])],
+    return helper.make_graph(
+        [node("Identity", ["on"], ["still"]), *nodes],
         "body",
         [value("k", onnx.TensorProto.INT64, []), value("on", onnx.TensorProto.BOOL, []), value("a", FLOAT, None)],
         [value("still", onnx.TensorProto.BOOL, []), value("b", FLOAT, None)],
     )
-    with pytest.raises(ModelFormatError, match="Loop node 'y': never ends"):
-        run(model(node("Loop", ["", "", "x"], ["y"], body=body)), tmp_path)
+
+
+@pytest.mark.parametrize(("trips", "match"), [("", "never ends"), ("n", "9223372036854775807 steps")])
+def test_a_loop_without_end(trips: str, match: str, tmp_path: Path) -> None:
+    body = body_of(node("Identity", ["a"], ["b"]))
+    proto = model(node("Loop", [trips, "", "x"], ["y"], body=body), constants={"n": np.array((1 << 63) - 1)})
+    with pytest.raises(ModelFormatError, match=f"Loop node '[yb]': .*{match}"):
+        run(proto, tmp_path)
+
+
+@pytest.mark.parametrize("condition", [[True], None])
+def test_a_branch_with_inputs(condition: Any, tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    branch = helper.make_graph([node("Relu", ["a"], ["b"])], "branch", [value("a", FLOAT, None)], [value("b", 1, None)])
+    choose = node("If", ["c" if condition else "d"], ["y"], then_branch=branch, else_branch=branch)
+    truth = [node("ReduceMax", ["x"], ["m"], keepdims=0), node("Greater", ["m", "zero"], ["d"])]
+    proto = model(*truth, choose, constants={"c": [True], "zero": np.float32(0)})
+    with pytest.raises(UnsupportedModelError, match="If node 'y': then_branch takes 1 inputs; branches take none"):
+        run(proto, tmp_path)
+
+
+def test_a_long_loop_can_be_interrupted(tmp_path: Path) -> None:
+    body = body_of(node("Identity", ["a"], ["b"]))
+    proto = model(node("Loop", ["n", "", "x"], ["y"], body=body), constants={"n": np.array(1 << 30)})
+    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
+    loaded = rnnrt.load(tmp_path / "model.onnx")
+    timer = threading.Timer(0.2, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            loaded(np.ones((2, 4), np.float32))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_loops_in_loops_that_grow(tmp_path: Path) -> None:
+    nodes = [node("Concat", ["a", "a"], ["b"], axis=1)]
+    for _ in range(20):
+        nodes = [node("Loop", ["n", "", "x"], ["b"], body=body_of(*nodes))]  # each infers the next one anew
+    with pytest.raises(ModelFormatError, match="loops nested in loops"):
+        run(model(node("Loop", ["n", "", "x"], ["y"], body=body_of(*nodes)), constants={"n": np.array(1)}), tmp_path)
 
 
 def function(name: str, *nodes: Any) -> Any:

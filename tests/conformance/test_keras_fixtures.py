@@ -17,7 +17,7 @@ FILES = sorted(p.name for p in FOLDER.iterdir() if p.suffix in (".keras", ".h5")
 
 
 def test_the_fixtures_are_there() -> None:
-    assert len(FILES) == 20
+    assert len(FILES) == 38
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -214,13 +214,19 @@ def test_metadata_of_stateful_models(tmp_path: Path, rng: np.random.Generator) -
     assert graph.inputs[0].shape == ("batch", 5, FEATURES), "the batch is free whatever was declared"
 
 
-def test_the_form_of_keras_1_is_named(tmp_path: Path) -> None:
+def test_gates_of_keras_1_lie_apart(tmp_path: Path, x: np.ndarray, rng: np.random.Generator) -> None:
     old = layer(
         "LSTM", "lstm_1", output_dim=UNITS, inner_activation="hard_sigmoid", batch_input_shape=[None, 5, FEATURES]
     )
-    path = write_h5(tmp_path / "k1.h5", {"class_name": "Sequential", "config": [old]}, {}, "1.2.2")
-    with pytest.raises(rnnrt.UnsupportedModelError, match="form of Keras 1"):
-        read_keras(path)
+    arrays = lstm_arrays(rng)
+    blocks = [dict(zip("ifco", np.split(a, 4, axis=-1), strict=True)) for a in arrays]
+    apart = [(f"lstm_1_{w}_{gate}", block[gate]) for gate in "icfo" for w, block in zip("WUb", blocks, strict=True)]
+    config = {"class_name": "Sequential", "config": [old]}
+    path = write_h5(tmp_path / "k1.h5", config, {"lstm_1": apart}, "1.2.2")
+    assert_close(run(path, x), lstm(x, arrays, hard_sigmoid(0.2)))
+    few = write_h5(tmp_path / "few.h5", config, {"lstm_1": apart[:-1]}, "1.2.2")
+    with pytest.raises(rnnrt.ModelFormatError, match="has 11 arrays"):
+        read_keras(few)
 
 
 def test_weights_in_bfloat16(tmp_path: Path, x: np.ndarray, rng: np.random.Generator) -> None:

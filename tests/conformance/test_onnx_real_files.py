@@ -40,7 +40,7 @@ def test_domains_that_are_used_are_all_named(tmp_path: Path) -> None:
         node("Scaler", ["x"], ["a"], domain="ai.onnx.ml", offset=[0.0], scale=[1.0]),
         node("DynamicQuantizeLSTM", ["a"], ["b"], domain="com.microsoft", name="quick"),
         node("Own", ["b"], ["c"], domain="org.example"),
-        node("DynamicQuantizeLinear", ["c"], ["y", "scale", "zero"]),
+        node("QLinearConv", ["c"], ["y"]),
     ]
     proto = model(nodes, [X], [Y], opset={"": 16, "ai.onnx.ml": 3, "com.microsoft": 1, "org.example": 1})
     with pytest.raises(UnsupportedModelError) as caught:
@@ -49,7 +49,7 @@ def test_domains_that_are_used_are_all_named(tmp_path: Path) -> None:
         "Scaler node 'a': domain 'ai.onnx.ml'",
         "DynamicQuantizeLSTM node 'quick': domain 'com.microsoft'",
         "Own node 'c': domain 'org.example'",
-        "DynamicQuantizeLinear node 'y': operator DynamicQuantizeLinear",
+        "QLinearConv node 'y': operator QLinearConv",
     ]
     assert "before it was quantised" in caught.value.reasons[-1]
 

@@ -31,6 +31,9 @@ WITHOUT_RULE = {
         "part of a backward pass, which is not differentiated again",
     ),
     "Python": "calls a function of the user's, whose derivative is not known",
+    "Compress": "has a static shape only where its condition is a constant",
+    "DequantizeLinear": "reads integers, and its scale is measured rather than trained",
+    **dict.fromkeys(["DFT", "STFT"], "stands before a network, where nothing is trained"),
 }  # fmt: skip
 NOTHING_FLOWS = {
     **dict.fromkeys(["ArgMax", "ArgMin", "NonZero", "Shape", "Size"], "gives integers"),
@@ -40,6 +43,10 @@ NOTHING_FLOWS = {
     ),
     **dict.fromkeys(["Ceil", "Floor", "Round", "Sign"], "is a step function"),
     **dict.fromkeys(["Constant", "ConstantOfShape", "EyeLike"], "does not read the values of its inputs"),
+    **dict.fromkeys(
+        ["BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix"], "reads sizes, and gives constants"
+    ),
+    "QuantizeLinear": "gives integers",
     "Range": "has a static shape only where its inputs are constants",
     "RandomMask": "reads integers",
 }

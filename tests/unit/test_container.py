@@ -219,10 +219,11 @@ def test_tampered_files_are_refused(tmp_path: Path, change, message: str) -> Non
         read_container(path)
 
 
-def test_unknown_operators_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("op", ["Frobnicate", "Python", "LSTMGradient", "RandomMask"])
+def test_unknown_operators_are_named_and_those_of_training_are_none_of_a_file(op: str, tmp_path: Path) -> None:
     path = tmp_path / "m.rnnrt"
-    tampered(path, lambda d: d["graph"]["nodes"][1].update(op="Frobnicate"))
-    with pytest.raises(UnsupportedModelError, match="Frobnicate"):
+    tampered(path, lambda d: d["graph"]["nodes"][1].update(op=op))
+    with pytest.raises(UnsupportedModelError, match=op):
         read_container(path)
 
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 
 from rnnrt.ir import Graph, Node, names_read
 from rnnrt.ops import TensorSpec
-from rnnrt.passes.lift import trace_rules  # noqa: F401 - its rules register themselves
+from rnnrt.passes.lift import trace_recurrent, trace_rules  # noqa: F401 - their rules register themselves
+from rnnrt.passes.lift.around import simplify_around
+from rnnrt.passes.lift.grown import Grown, emit_grown, without_grown
 from rnnrt.passes.lift.loops import CannotLift, read_loop, read_scan
 from rnnrt.passes.lift.recurrences import lift_body
 from rnnrt.passes.lift.rewrite import Rewrite
@@ -52,8 +54,10 @@ def lift(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, dict[str
             out.keep(node)
     out.drop_unread()
     lift_unrolled(out)
+    out.drop_unread()
+    simplify_around(out)
     told = {key: json.dumps(notes) for key, notes in ((LIFTED, out.notes), (NOT_LIFTED, out.left)) if notes}
-    if not out.notes:
+    if not out.changed:
         return graph, told
     return graph.replace(nodes=tuple(out.in_order()), constants=out.constants), told
 
@@ -64,11 +68,17 @@ def _lifted_loop(node: Node, used: set[str], out: Rewrite) -> bool:
         return False
     out.under(node.name or next(name for name in node.outputs if name))
     read = read_loop if node.op == "Loop" else read_scan
+    lean = _with_outputs(node, used)
+    grown: list[Grown] = []
+    if node.op == "Loop":
+        lean, grown = without_grown(lean, out)
     try:
-        lift_body(node, read(_with_outputs(node, used), out.specs, out.extents), out)
+        lift_body(node, read(lean, out.specs, out.extents), out)
     except CannotLift as reason:
         out.left.append(f"{node.label()}: {reason}")
         return False
+    for item in grown:
+        emit_grown(item, out)
     return True
 
 

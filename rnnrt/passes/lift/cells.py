@@ -1,4 +1,4 @@
-"""From the form of a step's result to the cell that computes it: LSTM, GRU or plain RNN, with its weights.
+"""A recognised cell with its weights, and what the matchers of the three kinds share.
 
 The equations are those of `rnnrt.ops.recurrent`.
 """
@@ -6,13 +6,13 @@ The equations are those of `rnnrt.ops.recurrent`.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from rnnrt.ops.activations import ACTIVATIONS
-from rnnrt.passes.lift.forms import Algebra, Atom, Coefficient, Form, Monomial, is_matrix, is_one, matrix
+from rnnrt.passes.lift.forms import Algebra, Atom, Coefficient, Form, Monomial, is_matrix, matrix
 
 T = TypeVar("T")
 
@@ -81,198 +81,22 @@ class Cell:
         return inputs, tuple(None if array is None else algebra.digest(array) for array in rest)
 
 
-def recognise(algebra: Algebra, form: Form, choose: Choose) -> Cell | None:
-    """The cell whose new hidden state `form` is; None when it is none that the IR knows."""
-    for match in (_lstm, _gru, _rnn):
-        try:
-            cell = match(algebra, form, choose)
-        except _NoMatch:
-            continue
-        if cell is not None:
-            return cell
-    return None
-
-
-class _NoMatch(Exception):
+class NoMatch(Exception):
     """The form is not of this kind."""
 
 
-def _lstm(algebra: Algebra, form: Form, choose: Choose) -> Cell:
-    if len(form.terms) == 2:
-        return _linear_lstm(algebra, form, choose)
-    ((monomial, coefficient),) = _exactly(form, 1)
-    if len(monomial) != 2 or not is_one(coefficient):
-        raise _NoMatch
-    for o, t in (monomial, monomial[::-1]):
-        if _is_function(o) and _is_function(t) and t.inner is not None and len(t.inner.terms) >= 2:
-            try:
-                return _lstm_of(algebra, form.width, o, t, choose)
-            except _NoMatch:
-                continue
-    raise _NoMatch
-
-
-def _linear_lstm(algebra: Algebra, form: Form, choose: Choose) -> Cell:
-    """``o * c``, multiplied out."""
-    first, second = form.terms
-    for o in (atom for atom in first if _is_function(atom) and atom in second):
-        cell_state = Form(form.width, {tuple(a for a in m if a is not o): c for m, c in form.terms.items()})
-        ((t,),) = algebra.closed(cell_state).terms
-        try:
-            return _lstm_of(algebra, form.width, o, t, choose)
-        except _NoMatch:
-            continue
-    raise _NoMatch
-
-
-def _lstm_of(algebra: Algebra, width: int, o: Atom, t: Atom, choose: Choose) -> Cell:
-    new_c = t.inner
-    assert new_c is not None
-    c, f, i, g = _cell_state(new_c, o)
-    coupled = f is None
-    gates = [i, o, g] if f is None else [i, o, f, g]
-    forms = [_inner(gate) for gate in gates]
-    # The output gate's peephole sees the new cell state, whose terms stand in its form.
-    at = gates.index(o)
-    forms[at], peep_o = _without(algebra, forms[at], new_c)
-    h = choose(_vectors(forms, width, c), c)
-    parts = [_gate(form, width, h, c) for form in forms]
-    if parts[-1].peephole is not None:
-        raise _NoMatch
-    if parts[at].peephole is not None:
-        raise _NoMatch
-    parts[at] = replace(parts[at], peephole=peep_o)
-    if coupled:
-        parts.insert(2, Gate({}, None, None, np.zeros(width, np.float32)))
-    attrs = {**_activations([i, g, t]), **({"input_forget": 1} if coupled else {})}
-    return _cell("LSTM", width, parts, h, c, attrs, result_c=new_c)
-
-
-def _cell_state(new_c: Form, o: Atom) -> tuple[Atom, Atom | None, Atom, Atom]:
-    """The old cell state and the gates f, i and g of ``f * c + i * g``; f None for ``(1 - i) * c + i * g``."""
-    terms = dict(new_c.terms)
-    olds = [m for m in terms if any(atom.is_source for atom in m)]
-    if len(terms) - len(olds) != 1 or not olds:
-        raise _NoMatch
-    new = _only(m for m in terms if m not in olds)
-    if len(new) != 2 or not is_one(terms[new]):
-        raise _NoMatch
-    alone = [m for m in olds if len(m) == 1]
-    with_gate = [m for m in olds if len(m) == 2]
-    if len(with_gate) != 1 or len(olds) - len(alone) != 1:
-        raise _NoMatch
-    c, gate = (_only(a for a in with_gate[0] if a.is_source is want) for want in (True, False))
-    kind = _kind(gate)
-    for i, g in (new, new[::-1]):
-        if not alone and is_one(terms[with_gate[0]]) and _kind(i) == kind == _kind(o):
-            return c, gate, i, g
-        if alone == [(c,)] and is_one(terms[(c,)]) and is_one(np.negative(terms[with_gate[0]])) and i is gate:
-            return c, None, i, g
-    raise _NoMatch
-
-
-def _gru(algebra: Algebra, form: Form, choose: Choose) -> Cell:
-    terms = _exactly(form, 3)
-    for h in {a for m, _ in terms for a in m if a.is_source and a.width == form.width}:
-        for z in {a for m, _ in terms for a in m if _is_function(a)}:
-            for n in {a for m, _ in terms for a in m if a is not z and a is not h}:
-                found = {frozenset(m): c for m, c in terms}
-                zh, zn = frozenset({z, h}), frozenset({z, n})
-                if set(found) == {zh, zn, frozenset({n})}:
-                    signs, flipped = (found[zh], np.negative(found[zn]), found[frozenset({n})]), False
-                elif set(found) == {zh, zn, frozenset({h})}:
-                    signs, flipped = (np.negative(found[zh]), found[zn], found[frozenset({h})]), True
-                else:
-                    continue
-                if all(map(is_one, signs)):
-                    return _gru_of(algebra, form.width, h, z, n, flipped)
-    raise _NoMatch
-
-
-def _gru_of(algebra: Algebra, width: int, h: Atom, z: Atom, n: Atom, flipped: bool) -> Cell:
-    """`flipped`: z here is what lets the new value in, 1 - z of the IR."""
-    outside, inside, r = {}, None, None
-    R_bias = np.zeros(width, np.float32)
-    after = 0
-    for monomial, c in _inner(n).terms.items():
-        if len(monomial) != 2 and not (len(monomial) == 1 and _is_function(monomial[0])):
-            outside[monomial] = c
-            continue
-        gates = [a for a in monomial if _is_function(a)]
-        if len(gates) != 1 or (r is not None and gates[0] is not r):
-            raise _NoMatch
-        r = gates[0]
-        other = next((a for a in monomial if a is not r), None)
-        if other is None and not is_matrix(c):
-            after, R_bias = 1, R_bias + c
-        elif other is not None and other.zero and not is_matrix(c):
-            after = 1  # the product of a zero state, folded
-        elif other is h and is_matrix(c) and inside is None:
-            inside = c
-        elif other is not None and other.kind == "closed" and is_one(c) and inside is None:
-            after, linear = 1, _gate(_inner(other), width, h)
-            if linear.x or linear.R is None:
-                raise _NoMatch
-            inside, R_bias = linear.R, R_bias + linear.bias
-        else:
-            raise _NoMatch
-    if h.zero:
-        return _gru_from_zeros(width, z, n, r, outside, R_bias, after)
-    if r is None or inside is None or _kind(r) != _kind(z):
-        raise _NoMatch
-    update = _inner(z)
-    if flipped:
-        if z.name != "Sigmoid":
-            raise _NoMatch
-        update = algebra.scale(update, -1.0)
-    gates_of = [_gate(update, width, h), _gate(_inner(r), width, h), _gate(Form(width, outside), width, h)]
-    if gates_of[2].R is not None:
-        raise _NoMatch
-    gates_of[2] = Gate(gates_of[2].x, inside, None, gates_of[2].bias)
-    attrs = {**_activations([r, n]), "linear_before_reset": after}
-    return _cell("GRU", width, gates_of, h, None, attrs, recurrent_bias=R_bias)
-
-
-def _gru_from_zeros(
-    width: int,
-    z: Atom,
-    n: Atom,
-    r: Atom | None,
-    outside: Mapping[Monomial, Coefficient],
-    R_bias: np.ndarray,
-    after: int,
-) -> Cell:
-    """A step that sees no state. Where the reset gate is not seen either, its rows are zeros."""
-    first = _gate(_inner(z), width, None)
-    second = Gate({}, None, None, np.zeros(width, np.float32)) if r is None else _gate(_inner(r), width, None)
-    gates = [first, second, _gate(Form(width, outside), width, None)]
-    attrs = {**_activations([z if r is None else r, n]), "linear_before_reset": after}
-    return _cell("GRU", width, gates, None, None, attrs, recurrent_bias=R_bias)
-
-
-def _rnn(algebra: Algebra, form: Form, choose: Choose) -> Cell:
-    if len(form.terms) == 1:
-        ((monomial, coefficient),) = form.terms.items()
-        if len(monomial) == 1 and _is_function(monomial[0]) and is_one(coefficient):
-            (function,) = monomial
-            inner = _inner(function)
-            h = choose(_vectors([inner], form.width), None)
-            return _cell("RNN", form.width, [_gate(inner, form.width, h)], h, None, _activations([function]))
-    h = choose(_vectors([form], form.width), None)
-    gate = _gate(form, form.width, h)
-    return _cell("RNN", form.width, [gate], h, None, {"activations": ("Affine",)})
-
-
-def _cell(
+def make_cell(
     op: str, width: int, gates: Sequence[Gate], h: Atom | None, c: Atom | None, attrs: Mapping[str, Any], **more: Any
 ) -> Cell:
+    """The cell of these gates; the rest as in `Cell`."""
     x = tuple(sorted({atom for gate in gates for atom in gate.x}, key=lambda atom: atom.number))
     if not x:
-        raise _NoMatch
+        raise NoMatch
     return Cell(op, width, x, h, c, tuple(gates), dict(attrs), **more)
 
 
-def _gate(form: Form, width: int, h: Atom | None, c: Atom | None = None) -> Gate:
+def affine(form: Form, width: int, h: Atom | None, c: Atom | None = None) -> Gate:
+    """A gate whose form is affine in the vectors that a step is given."""
     x: dict[Atom, np.ndarray] = {}
     R = peephole = None
     bias: Any = np.zeros(width, np.float32)
@@ -280,12 +104,12 @@ def _gate(form: Form, width: int, h: Atom | None, c: Atom | None = None) -> Gate
         if monomial == ():
             bias = bias + coefficient
         elif len(monomial) != 1 or not monomial[0].is_source:
-            raise _NoMatch
+            raise NoMatch
         elif monomial[0] is h and (h is not c or is_matrix(coefficient)):
             R = matrix(coefficient, width)
         elif monomial[0] is c:
             if is_matrix(coefficient):
-                raise _NoMatch
+                raise NoMatch
             peephole = np.broadcast_to(np.asarray(coefficient), (width,))
         elif monomial[0].width == 1 and not is_matrix(coefficient):
             x[monomial[0]] = np.broadcast_to(np.asarray(coefficient), (width,))[None, :]
@@ -294,30 +118,16 @@ def _gate(form: Form, width: int, h: Atom | None, c: Atom | None = None) -> Gate
     return Gate(x, R, peephole, np.asarray(bias))
 
 
-def _without(algebra: Algebra, form: Form, new_c: Form) -> tuple[Form, np.ndarray | None]:
-    """The output gate's form without the peephole's terms, and the peephole."""
-    if all(len(m) < 2 for m in form.terms):
-        return form, None
-    product = next((m for m, c in new_c.terms.items() if len(m) > 1 and is_one(c)), ())
-    found = form.terms.get(product, 0.0)
-    if is_matrix(found):
-        raise _NoMatch
-    peephole = np.broadcast_to(np.asarray(found), (form.width,))
-    rest = algebra.add(form, algebra.scale(new_c, -peephole))
-    if any(len(m) > 1 for m in rest.terms):
-        raise _NoMatch
-    return rest, peephole
-
-
-def _vectors(forms: Sequence[Form], width: int, c: Atom | None = None) -> list[Atom]:
+def vectors_in(forms: Sequence[Form], width: int, c: Atom | None = None) -> list[Atom]:
     """What the hidden state may be: the cell state too, where weights see it (one tensor for h0 and c0)."""
     terms = [(m[0], weights) for form in forms for m, weights in form.terms.items() if len(m) == 1]
     found = {a for a, weights in terms if a.is_source and a.width == width and (a is not c or is_matrix(weights))}
     return sorted(found, key=lambda atom: atom.number)
 
 
-def _activations(functions: Sequence[Atom]) -> dict[str, Any]:
-    found = [_kind(f) for f in functions]
+def activations_of(functions: Sequence[Atom]) -> dict[str, Any]:
+    """The IR's attributes for these functions, in its order."""
+    found = [function_of(f) for f in functions]
     attrs: dict[str, Any] = {"activations": tuple(name for name, _, _ in found)}
     if any(alpha or beta for _, alpha, beta in found):
         attrs["activation_alpha"] = tuple(alpha for _, alpha, _ in found)
@@ -325,31 +135,35 @@ def _activations(functions: Sequence[Atom]) -> dict[str, Any]:
     return attrs
 
 
-def _kind(atom: Atom) -> tuple[str, float, float]:
+def function_of(atom: Atom) -> tuple[str, float, float]:
     """The function of an activation; a closed form is a linear one."""
     return ("Affine", 1.0, 0.0) if atom.kind == "closed" else (atom.name, atom.alpha, atom.beta)
 
 
-def _is_function(atom: Atom) -> bool:
+def is_function(atom: Atom) -> bool:
+    """Whether an atom is an activation that the IR knows."""
     return atom.kind == "activation" and atom.name in ACTIVATIONS
 
 
-def _inner(atom: Atom) -> Form:
+def inner_form(atom: Atom) -> Form:
+    """The form that a function or a closed atom is of."""
     if atom.inner is None:
-        raise _NoMatch
+        raise NoMatch
     return atom.inner
 
 
-def _only(items: Iterable[T]) -> T:
+def only(items: Iterable[T]) -> T:
+    """The one item there is; a search with another number of them ends."""
     found = list(items)
     if len(found) != 1:
-        raise _NoMatch
+        raise NoMatch
     return found[0]
 
 
-def _exactly(form: Form, count: int) -> list[tuple[Monomial, Coefficient]]:
+def exactly(form: Form, count: int) -> list[tuple[Monomial, Coefficient]]:
+    """The terms of a form that must have so many."""
     if len(form.terms) != count:
-        raise _NoMatch
+        raise NoMatch
     return list(form.terms.items())
 
 

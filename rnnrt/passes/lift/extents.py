@@ -50,6 +50,8 @@ class Extents:
                 name = node.inputs[0]
             elif node.op in ("Gather", "Slice"):
                 return self.picked(node)
+            elif node.op == "Shape" and not node.attrs and self._has_one(name):
+                return self.of_axis(node.inputs[0], 0)
             elif node.op in ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceProd") and self._has_one(node.inputs[0]):
                 name = node.inputs[0]
             else:
@@ -93,6 +95,8 @@ class Extents:
             if shape is not None and isinstance(shape[axis], int):
                 return shape[axis]
             node = self.producers.get(name)
+            if node is not None and node.op == "TopK" and self.specs[name].shape in ((None,), None):
+                return self.of_value(node.inputs[1]) or (name, axis)
             step = None if node is None else self._before(node, name, axis)
             if step is None:
                 return name, axis
@@ -131,7 +135,7 @@ class Extents:
         if node.op == "ReverseSequence":
             return source, axis
         if node.op == "Transpose":
-            return source, tuple(node.attrs.get("perm", range(rank)[::-1]))[axis]
+            return source, tuple(node.attrs.get("perm") or range(rank)[::-1])[axis]
         if node.op in _ELEMENTWISE:
             return self._broadcast(node, axis - len(self.specs[name].shape or ()))
         if node.op in _REDUCTIONS:
@@ -194,7 +198,9 @@ class Extents:
         if axis not in at:
             return source, axis
         k = at.index(axis)
-        return (source, axis) if is_reversal(*(int(v.ravel()[k]) for v in (starts, ends, steps))) else None
+        start, end, step = (int(v.ravel()[k]) for v in (starts, ends, steps))
+        whole = start == 0 and step == 1 and end >= (1 << 31) - 1
+        return (source, axis) if whole or is_reversal(start, end, step) else None
 
 
 def is_reversal(start: int, end: int, step: int) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnnrt.ir import Node
-from rnnrt.passes.lift.cells import Cell, masks_in, recognise
+from rnnrt.passes.lift.cells import Cell, masks_in
 from rnnrt.passes.lift.forms import Algebra, Atom, Form, NotLinear
 from rnnrt.passes.lift.loops import Body, CannotLift
+from rnnrt.passes.lift.match import recognise
 from rnnrt.passes.lift.rewrite import Rewrite
 from rnnrt.passes.lift.trace import Tracer
 

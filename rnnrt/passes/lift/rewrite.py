@@ -11,6 +11,7 @@ from rnnrt.ir import Graph, Node, names_read
 from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.ops.control import Control
 from rnnrt.ops.evaluate import evaluate_node
+from rnnrt.passes.fold import foldable
 from rnnrt.passes.lift.cells import Cell
 from rnnrt.passes.lift.extents import Extents
 from rnnrt.passes.prune import prune
@@ -43,19 +44,23 @@ class Rewrite:
         self.producers: dict[str, Node] = {}
         self.extents = Extents(self.producers, self.specs)
         self.left: list[str] = []
+        self.changed = False
         self._base = "lifted"
 
     def _folded(self, node: Node, given: Sequence[TensorSpec | None]) -> bool:
-        """Whether a node computed a small integer, part of a shape say, and is a constant now."""
+        """Whether a node computed a few numbers of a shape, say, and is a constant now."""
         spec = self.specs.get(node.outputs[0])
-        if len(node.outputs) != 1 or spec is None or spec.dtype.kind not in "iu" or node.op == "Shape":
+        if len(node.outputs) != 1 or spec is None or spec.dtype.kind not in "iufb" or node.op == "Shape":
             return False
         known = [None if s is None else s.value for s in given]
         if all(s is None or (s.value is not None and s.value.size <= 16) for s in given):
+            if not foldable(given, get_operator(node.op).infer(node, given)):
+                return False
             (array,) = evaluate_node(node, known, {})
         else:
-            picked = self.extents.picked(node) if node.op in ("Gather", "Slice") and spec.is_static else None
-            if not isinstance(picked, int):
+            of_shape = node.op in ("Gather", "Slice") and spec.is_static and spec.dtype.kind in "iu"
+            picked = self.extents.picked(node) if of_shape else None
+            if not isinstance(picked, int) or picked > np.iinfo(spec.dtype).max:
                 return False
             array = np.full(spec.known_shape, picked, spec.dtype)
         self.constants[node.outputs[0]] = array
@@ -65,8 +70,19 @@ class Rewrite:
     def _filled(self, node: Node, spec: TensorSpec) -> TensorSpec:
         """The type of a value made for a shape of which a part is known: (rows, 128), say."""
         shape = self.extents.of_shape(node.inputs[-1])
-        given = (self.specs[node.inputs[0]].shape if node.op == "Expand" else ()) or ()
-        if spec.is_static or shape is None or len(shape) < len(given):
+        given = (() if node.op == "ConstantOfShape" else self.specs[node.inputs[0]].shape) or ()
+        if node.op == "Reshape" and shape is not None and spec.shape in (None, (None,) * len(shape)):
+            return TensorSpec(spec.dtype, tuple(d if isinstance(d, int) and d > 0 else None for d in shape))
+        if node.op == "Reshape" or spec.is_static or shape is None or len(shape) < len(given):
+            return spec
+        if node.op == "Tile":
+            if len(shape) != len(given):
+                return spec  # the rank of what is repeated is not known
+            products = (
+                d * g if isinstance(d, int) and isinstance(g, int) else None for d, g in zip(shape, given, strict=True)
+            )
+            return TensorSpec(spec.dtype, tuple(products))
+        if node.op == "Tile":
             return spec
         given = (1,) * (len(shape) - len(given)) + given
         exact = (d if d is not None and (d != 1 or g == 1) else None for d, g in zip(shape, given, strict=True))
@@ -84,7 +100,7 @@ class Rewrite:
             if self._folded(node, given):
                 return
             found = operator.infer(node, given)
-            if node.op in ("Expand", "ConstantOfShape"):
+            if node.op in ("Expand", "ConstantOfShape", "Tile", "Reshape"):
                 found = [self._filled(node, found[0])]
             for name, spec in zip(node.outputs, found, strict=False):
                 if name:
@@ -95,6 +111,7 @@ class Rewrite:
     def drop(self, name: str) -> None:
         """Let nothing make this value any more; another node will."""
         node = self.producers.pop(name)
+        self.changed = True
         outputs = tuple("" if made == name else made for made in node.outputs)
         at = next(k for k, item in enumerate(self.nodes) if item is node)
         if not any(outputs):
@@ -103,9 +120,19 @@ class Rewrite:
         self.nodes[at] = Node(node.op, node.inputs, outputs, node.attrs, node.name)
         self.producers.update((made, self.nodes[at]) for made in outputs if made)
 
+    def exchange(self, node: Node, other: Node) -> None:
+        """Put a node with further outputs in the place of another."""
+        self.changed = True
+        self.nodes[next(k for k, item in enumerate(self.nodes) if item is node)] = other
+        self.producers.update((name, other) for name in other.outputs if name)
+        given = [self.specs[name] if name else None for name in other.inputs]
+        for name, spec in zip(other.outputs, get_operator(other.op).infer(other, given), strict=False):
+            if name:
+                self.specs[name] = spec
+
     def drop_unread(self) -> None:
         """Let go of nodes that nothing reads any more."""
-        self.nodes = list(prune(self.graph.replace(nodes=tuple(self.nodes), constants={})).nodes)
+        self.nodes = list(prune(self.graph.replace(nodes=tuple(self.in_order()), constants={})).nodes)
         self.producers.clear()
         self.producers.update((name, node) for node in self.nodes for name in node.outputs if name)
 
@@ -191,6 +218,8 @@ class Rewrite:
                 return False
             if node.op == "ConstantOfShape":
                 return not np.any(node.attrs.get("value", 0))
+            if node.op == "Mul" and self.specs[name].dtype.kind in "iu":
+                return any(self.is_zero(factor) for factor in node.inputs)
             if node.op not in _KEEPS_ZERO:
                 return False
             name = node.inputs[0]
@@ -243,6 +272,7 @@ class Rewrite:
         while not inputs[-1]:
             inputs.pop()
         self.emit(cell.op, inputs, {**cell.attrs, "hidden_size": cell.units, **attrs}, outputs)
+        self.changed = True
         self.notes.append(f"{cell.op} of {cell.units} units: was {what}")
 
     def _absorbed(self, name: str, W: np.ndarray, bias: np.ndarray) -> tuple[str, np.ndarray, np.ndarray]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from rnnrt.ir import Shape
-from rnnrt.passes.lift.cells import Cell, Choose, recognise
+from rnnrt.passes.lift.cells import Cell, Choose
 from rnnrt.passes.lift.forms import Algebra, Atom, Form
+from rnnrt.passes.lift.match import recognise
 from rnnrt.passes.lift.rewrite import Rewrite
 from rnnrt.passes.lift.trace import Tracer
 
@@ -20,6 +21,8 @@ _GATES = frozenset({"Sigmoid", "HardSigmoid", "Clip"})
 class Step:
     """One step: what its cell may be, and the names of the states after it (`c` empty where the cell has none).
 
+    `aliases` are further names of the hidden state.
+
     Input and hidden state are alike in an LSTM's and in a plain RNN's arithmetic; which vector is which shows in the
     steps around. `cells` has one entry for each choice, the likeliest first.
     """
@@ -27,6 +30,7 @@ class Step:
     cells: list[Cell]
     h: str
     c: str
+    aliases: list[str] = field(default_factory=list)
 
     @property
     def cell(self) -> Cell:
@@ -60,26 +64,29 @@ def _steps(algebra: Algebra, out: Rewrite) -> list[Step]:
     """All steps of the graph, in order."""
     tracer = Tracer(algebra, out.specs, unknown_as_source=True)
     tracer.multiplied = {node.inputs[0] for node in out.nodes if node.op in ("MatMul", "Gemm")}
-    named: dict[int, tuple[Form, str]] = {}
+    named: dict[int, tuple[Form, list[str]]] = {}
     steps: list[Step] = []
+    by_form: dict[int, Step] = {}
     for node in out.nodes:
         tracer.visit(node)
         for name in node.outputs:
             form = tracer.forms.get(name)
             if form is None:
                 continue
-            named.setdefault(id(form), (form, name))
+            if id(form) in by_form:
+                by_form[id(form)].aliases.append(name)
+                continue
+            named.setdefault(id(form), (form, []))[1].append(name)
             cells = _cells(algebra, form) if _may_be_cell(form) else []
-            c = ""
-            if cells and cells[0].result_c is not None:
-                c = named.get(id(cells[0].result_c), (form, ""))[1]
+            c = named.get(id(cells[0].result_c), (form, []))[1] if cells else []
             if not cells or (cells[0].op == "LSTM" and not c):
                 continue
-            steps.append(Step(cells, name, c))
+            steps.append(Step(cells, name, c[0] if c else ""))
+            by_form[id(form)] = steps[-1]
             if cells[0].op != "RNN":
                 tracer.forms[name] = algebra.source(name, form.width)
-                if c:
-                    tracer.forms[c] = algebra.source(c, form.width)
+                for alias in c:
+                    tracer.forms[alias] = algebra.source(c[0], form.width)
     return steps
 
 
@@ -116,7 +123,7 @@ def _likeness(name: str) -> int:
 
 def _chains(steps: Sequence[Step], algebra: Algebra) -> list[list[Step]]:
     """Steps of one recurrence in order; single steps of LSTM and GRU are chains of one."""
-    by_h = {step.h: step for step in steps}
+    by_h = {name: step for step in steps for name in (step.h, *step.aliases)}
     after: dict[str, Step] = {}
     first = []
     for step in steps:

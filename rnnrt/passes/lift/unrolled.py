@@ -85,11 +85,13 @@ class _Unrolled:
         return any(atom.name in depends for step in self.chain for atom in step.cell.x)
 
     def _rows_agree(self) -> bool:
-        """Whether all vectors have the rows of the result: recurrent nodes do not broadcast."""
-        want = self._rows(self.chain[-1].h)
-        names = [a.name for step in self.chain for a in step.cell.x]
-        names += [a.name for a in (self.chain[0].cell.h, self.chain[0].cell.c) if a is not None]
-        return want is not None and all(self._rows(name) == want or self.out.is_zero(name) for name in names)
+        """Whether all vectors have the same rows, as far as is known: recurrent nodes do not broadcast."""
+        names = [self.chain[-1].h, *(a.name for step in self.chain for a in step.cell.x)]
+        first = self.chain[0].cell
+        names += [a.name for a in (first.h, first.c) if a is not None and not self.out.is_zero(a.name)]
+        rows = [self._rows(name) for name in names]
+        known = {r for r in rows if r != (None,)}
+        return None not in rows and len(known) <= 1
 
     def _rows(self, name: str) -> Shape | None:
         found = rows_of(self.out.specs[name].shape)
