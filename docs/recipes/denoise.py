@@ -31,23 +31,32 @@ class Denoiser:
         self.mask, self.clean = mask, clean
         self.heard = np.zeros(BLOCK, np.float32)
         self.total = np.zeros(BLOCK, np.float32)
+        self.magnitude = np.zeros((1, 1, BLOCK // 2 + 1), np.float32)
+        self.block = np.zeros((1, 1, BLOCK), np.float32)
 
     @classmethod
     def load(cls, model_1: str, model_2: str, threads: int = 1) -> "Denoiser":
         """From the files of the networks."""
-        return cls(*(rnnrt.load(path, threads=threads).stream().step for path in (model_1, model_2)))
+        streams = [rnnrt.load(path, threads=threads).stream() for path in (model_1, model_2)]
+        denoiser = cls(*(stream.step for stream in streams))
+        denoiser(np.zeros(SHIFT))  # a stream makes its plan at the first step, which is no work for a live block
+        for stream in streams:
+            stream.reset()
+        denoiser.total[:] = 0
+        return denoiser
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         heard, total = self.heard, self.total
         heard[:-SHIFT] = heard[SHIFT:]
         heard[-SHIFT:] = samples
         spectrum = np.fft.rfft(heard)
-        mask = self.mask(np.abs(spectrum).astype(np.float32, copy=False)[None, None])
+        np.abs(spectrum, out=self.magnitude[0, 0], casting="same_kind")
         # A mask on the magnitude alone is a factor of the spectrum: the phase stays.
-        block = np.fft.irfft(spectrum * mask[0, 0]).astype(np.float32, copy=False)
+        spectrum *= self.mask(self.magnitude)[0, 0]
+        self.block[0, 0] = np.fft.irfft(spectrum)
         total[:-SHIFT] = total[SHIFT:]
         total[-SHIFT:] = 0
-        total += self.clean(block[None, None])[0, 0]
+        total += self.clean(self.block)[0, 0]
         return total[:SHIFT].copy()
 
 
@@ -71,12 +80,14 @@ def draw(path: str, noisy: np.ndarray, clean: np.ndarray) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(2, 1, figsize=(8, 5), sharex=True, layout="constrained")
+    colors = plt.get_cmap("viridis", 12)
+    look = {"NFFT": BLOCK, "Fs": RATE, "noverlap": BLOCK // 4, "vmin": -115, "vmax": -35, "cmap": colors}
     for axis, samples, title in zip(axes, (noisy, clean), ("before", "after"), strict=True):
-        shown = axis.specgram(samples + 1e-9, NFFT=BLOCK, Fs=RATE, noverlap=BLOCK - SHIFT, vmin=-130, vmax=-30)[3]
+        shown = axis.specgram(samples + 1e-9, **look, interpolation="nearest")[3]
         axis.set(title=title, ylabel="Hz")
     axes[1].set_xlabel("seconds")
     figure.colorbar(shown, ax=axes, label="dB")
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=72)
     plt.close(figure)
 
 

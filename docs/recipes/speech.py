@@ -36,7 +36,11 @@ class SpeechMarker:
         model = rnnrt.load(path, threads=threads)
         if "sr" in [info.name for info in model.inputs]:
             model = rnnrt.load(path, threads=threads, constants={"sr": RATE})
-        return cls(model.stream().step)
+        stream = model.stream()
+        marker = cls(stream.step)
+        marker(np.zeros(WINDOW))  # a stream makes its plan at the first step, which is no work for a live window
+        stream.reset()
+        return marker
 
     def __call__(self, window: np.ndarray) -> float:
         samples = self.samples

@@ -70,6 +70,8 @@ def convolution(
             source, f"{layout}{lanes}:{group}", lambda: np.stack([pack_columns(m.T, lanes) for m in matrices])
         )
         row = np.concatenate([pad_row(part, lanes) for part in biases.reshape(group, channels)])
+        if positions == group == 1 and _is_product(x, axes):
+            return [KernelCall("matmul_packed", (0, packed, row), ints=(channels, depth))]
     else:
         packed, row = ctx.packed(source, f"{layout}:{group}", lambda: matrices), biases
     return [
@@ -80,3 +82,11 @@ def convolution(
             scratch=(block + lanes + block * depth) * x.dtype.itemsize,
         )
     ]
+
+
+def _is_product(x: TensorSpec, axes: Sequence[Axis]) -> bool:
+    """Whether the kernel covers the whole input, element by element: then nothing has to be gathered."""
+    return all(
+        (axis.kernel, axis.pad, axis.spread) == (extent, 0, 1) and (axis.dilation == 1 or axis.kernel == 1)
+        for axis, extent in zip(axes, x.known_shape[2:], strict=True)
+    )

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnnrt._kernels import program
 from rnnrt.errors import ShapeError
+from rnnrt.plan import Target
+from rnnrt.runtime import Session
 from tests.support import ISAS, assert_close, compiled, one_node, oracle
 
 Case = dict[str, Any]
@@ -91,3 +94,29 @@ def test_padding_that_cuts_more_than_there_is_is_refused() -> None:
     x, w = np.ones((1, 1, 2), np.float32), np.ones((1, 1, 1), np.float32)
     with pytest.raises(ShapeError, match=r"pads \(2, 2\) cut more than the 2 elements"):
         oracle(*one_node("ConvTranspose", [x, w], constant=[1], pads=(2, 2)))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    ("kernel", "attrs", "is_product"),
+    [
+        ((1,), {}, True),
+        ((4,), {}, True),
+        ((2, 3), {}, True),
+        ((1, 1), {"dilations": (2, 3)}, True),
+        ((4,), {"pads": (0, 2), "strides": (3,)}, True),
+        ((4,), {"pads": (1, 0), "strides": (3,)}, False),
+        ((4,), {"pads": (0, 3), "dilations": (2,)}, False),
+        ((4,), {"group": 2}, False),
+    ],
+)
+def test_a_kernel_as_large_as_its_input(isa: str, kernel: tuple[int, ...], attrs: dict, is_product: bool) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((3, 6, *kernel)).astype(np.float32)
+    w = rng.standard_normal((18, 6 // attrs.get("group", 1), *kernel)).astype(np.float32)
+    b = rng.standard_normal(18).astype(np.float32)
+    graph, feeds = one_node("Conv", [x, w, b], constant=[1, 2], **attrs)
+    assert_close(compiled(graph, feeds, isa)[0], oracle(graph, feeds)[0])
+    _, plan = Session(graph, Target(isa, program.VECTOR_BYTES[isa])).plan_for({"x0": x.shape})
+    assert plan is not None
+    assert [code[1] for code in plan.instructions] == ["matmul_packed" if is_product else "conv"]
