@@ -14,7 +14,6 @@ import numpy as np
 
 from rnnrt.errors import ShapeError
 from rnnrt.ir import Dim, Node
-from rnnrt.ops.adjoint import transpose
 from rnnrt.ops.base import GradientContext, KernelCall, LowerContext, Operator, TensorSpec, register
 from rnnrt.ops.broadcast import normalise_axis, present
 from rnnrt.ops.shape import given
@@ -199,17 +198,19 @@ class Resize(Operator):
     def gradient(cls, node: Node, grads: Sequence[str], b: GradientContext) -> Sequence[str]:
         x, gradient = b.spec(node.inputs[0]), grads[0]
         changes = cls._static(node, [b.spec(name) if name else None for name in node.inputs]) or []
-        rank = len(x.known_shape)
         for stretch in reversed(changes):
             low, high, part = cls.taps(node, stretch)
-            matrix = np.zeros((stretch.target, stretch.length), x.dtype)
-            np.add.at(matrix, (np.arange(stretch.target), low), 1 - part)
-            np.add.at(matrix, (np.arange(stretch.target), high), part)
-            swap = list(range(rank))
-            swap[stretch.axis], swap[-1] = swap[-1], swap[stretch.axis]
-            turned = gradient if stretch.axis == rank - 1 else transpose(b, gradient, swap)
-            product = b.op("MatMul", [turned, b.constant(matrix)])
-            gradient = product if stretch.axis == rank - 1 else transpose(b, product, swap)
+            beside = [1] * (len(x.known_shape) - 1 - stretch.axis)
+            ends = [(low, 1 - part), (high, part)] if cls.attr(node, "mode") == "linear" else [(low, None)]
+            sums = []
+            for places, weights in ends:
+                given_back = gradient
+                if weights is not None:
+                    factor = b.constant(weights.astype(x.dtype).reshape(-1, *beside))
+                    given_back = b.op("Mul", [gradient, factor])
+                at = {"axis": stretch.axis, "extent": stretch.length}
+                sums.append(b.op("GatherGradient", [given_back, b.constant(places)], **at))
+            gradient = b.op("Add", sums) if len(sums) > 1 else sums[0]
         return [gradient]
 
 
@@ -225,11 +226,11 @@ def _positions(mode: str, s: Stretch) -> Array:
         return (x + half) / scale
     if mode == "pytorch_half_pixel" and s.target <= 1:
         return x * 0
-    moved = (x + half) / scale - half
+    offset = np.float32(0)
     if mode == "half_pixel_symmetric":
         exact = np.float32(s.target) / (scale * np.float32(s.length))
-        moved = moved + np.float32(s.length) * half * (1 - exact)
-    return moved
+        offset = np.float32(s.length) * half * (1 - exact)
+    return offset + (x + half) / scale - half
 
 
 def _rounded(mode: str, x: Array) -> Array:
