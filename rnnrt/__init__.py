@@ -55,6 +55,7 @@ _MODULES = {
     "models",
     "optimizers",
     "regularizers",
+    "serving",
     "torch",
     "utils",
 }

@@ -234,10 +234,9 @@ def _tensorflow_functions() -> str:
 
 
 def _refused_layers() -> str:
-    from rnnrt.formats.keras_refused import REFUSED
+    from rnnrt.formats.keras_refused import table
 
-    rows = [(name, why, instead) for name, (why, instead) in sorted(REFUSED.items())]
-    return _rows(("layer", "why", "what to do"), rows)
+    return table().rstrip("\n")
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -1,4 +1,4 @@
-"""The command line: `rnnrt convert`, `check`, `inspect`, `verify`, `run`, `bench`, `train`, `demo`."""
+"""The command line: `rnnrt convert`, `check`, `inspect`, `verify`, `run`, `bench`, `train`, `demo`, `serve`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rnnrt.cli.convert import convert
 from rnnrt.cli.demo import demo
 from rnnrt.cli.inspect import inspect
 from rnnrt.cli.run import run
+from rnnrt.cli.serve import serve
 from rnnrt.cli.train import train
 from rnnrt.cli.verify import verify
 from rnnrt.errors import RnnrtError
@@ -33,8 +34,8 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rnnrt")
 def main() -> None:
-    """Recurrent networks on CPUs: convert, look at, check, run, time and train them."""
+    """Recurrent networks on CPUs: convert, look at, check, run, time, train and serve them."""
 
 
-for _verb in (convert, check, inspect, verify, run, bench, train, demo):
+for _verb in (convert, check, inspect, verify, run, bench, train, demo, serve):
     main.add_command(_verb)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
+from rnnrt.errors import RnnrtError
 from rnnrt.ir import Graph
 from rnnrt.ops import TensorSpec
 from rnnrt.passes.check import check
@@ -56,8 +58,14 @@ def recognise(graph: Graph) -> Graph:
     """
     types = {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs}
     simple, specs = specialise(graph, types)
-    if (hoisted := hoist(simple)) is not simple:
-        simple, specs = specialise(hoisted, types)
-    lifted, told = lift(simple, specs)
+    try:
+        if (hoisted := hoist(simple)) is not simple:
+            simple, specs = specialise(hoisted, types)
+        lifted, told = lift(simple, specs)
+    except RnnrtError:
+        raise
+    except Exception as error:  # what lifting does not foresee must not keep a sound graph from running
+        why = f"the graph is left as it was read: {type(error).__name__}: {error}; please report this with the model"
+        lifted, told = simple, {NOT_LIFTED: json.dumps([why])}
     found = graph if lifted is simple else prune(lifted)
     return found.replace(metadata={**graph.metadata, **told}) if told else found

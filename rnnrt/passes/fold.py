@@ -94,7 +94,7 @@ class _Fold:
             outputs = operator.infer(node, inputs)
         for spec in outputs:
             _check_size(node, spec)
-        if operator is not Python and self._foldable(inputs, outputs):
+        if operator is not Python and foldable(inputs, outputs):
             arrays = [None if s is None else s.value for s in inputs]
             with np.errstate(all="ignore"):
                 results = evaluate_node(node, arrays, {})
@@ -133,15 +133,6 @@ class _Fold:
         held = np.array([d if isinstance(d, int) else -1 for d in dims], np.int64)
         taken = evaluate_node(node, [held, *(self.specs[n].value if n else None for n in node.inputs[1:])], {})[0]
         return taken if np.all(taken >= 0) else None
-
-    def _foldable(self, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> bool:
-        if any(s is not None and s.value is None for s in inputs):
-            return False
-        if any(not s.is_static for s in outputs):
-            return True  # a constant whose shape depends on values: small in every known case
-        source = sum(s.value.nbytes for s in inputs if s is not None and s.value is not None)
-        size = sum(s.dtype.itemsize * int(np.prod(s.known_shape, dtype=np.float64)) for s in outputs)
-        return size <= max(FOLD_BYTES, source)
 
     def inline(self, node: Node, branch: Graph) -> None:
         """Put a branch in the place of its If."""
@@ -189,6 +180,17 @@ class _Fold:
             if name:
                 self.specs[name] = TensorSpec(spec.dtype, spec.shape)
         self.nodes.append(Node(node.op, node.inputs, node.outputs, attrs, node.name))
+
+
+def foldable(inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> bool:
+    """Whether results of these types are constant, and small enough to be kept."""
+    if any(s is not None and s.value is None for s in inputs):
+        return False
+    if any(not s.is_static for s in outputs):
+        return True  # a constant whose shape depends on values: small in every known case
+    source = sum(s.value.nbytes for s in inputs if s is not None and s.value is not None)
+    size = sum(s.dtype.itemsize * int(np.prod(s.known_shape, dtype=np.float64)) for s in outputs)
+    return size <= max(FOLD_BYTES, source)
 
 
 @contextmanager
