@@ -14,6 +14,7 @@ import numpy as np
 
 from rnnrt.formats.onnx_compose import COMPOSED, dequantize, dft, half_types, refuse
 from rnnrt.formats.onnx_recurrent import expand_activations
+from rnnrt.formats.onnx_resize import resize
 from rnnrt.formats.onnx_sequence_rules import SEQUENCES
 from rnnrt.formats.onnx_sequences import Sequence_
 
@@ -213,10 +214,6 @@ def _max_pool(node: RawNode, opset: int, to: Emitter) -> None:
     _keep(node, to)
 
 
-def _resize(node: RawNode, opset: int, to: Emitter) -> None:
-    to.refuse("resampling is not supported; upsample before the network, or export it as Expand and Reshape")
-
-
 def _scan(node: RawNode, opset: int, to: Emitter) -> None:
     if opset < 9:
         to.refuse("Scan of opset 8 (with a batch axis) is not supported; export with opset 9 or newer")
@@ -253,8 +250,8 @@ RULES: dict[str, Rule] = {
     "RNN": _recurrent,
     "Scatter": _scatter,
     "MaxPool": _max_pool,
-    "Resize": _resize,
-    "Upsample": _resize,
+    "Resize": resize,
+    "Upsample": resize,
     "Scan": _scan,
     "QuantizeLinear": half_types("output_dtype", "precision"),
     "DequantizeLinear": dequantize,

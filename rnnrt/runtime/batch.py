@@ -117,16 +117,10 @@ class Batch:
             some = [_cut(f, axis, begin, len(part)) for f, axis in zip(feeds, self._feed_axes, strict=True)]
             shown, states = self._run(part, some, table)
             # The next run uses the memory of these states again.
-            runs.append(
-                (shown, [_cut(s, a, 0, len(part)).copy() for s, a in zip(states, self.state_axes, strict=True)])
-            )
-        results = [
-            np.concatenate(y, self._shown_axis(k)) for k, y in enumerate(zip(*(r for r, _ in runs), strict=True))
-        ]
-        return results, [
-            np.concatenate(rows, axis)
-            for rows, axis in zip(zip(*(s for _, s in runs), strict=True), self.state_axes, strict=True)
-        ]
+            kept = [_cut(s, axis, 0, len(part)).copy() for s, axis in zip(states, self.state_axes, strict=True)]
+            runs.append((shown, kept))
+        axes = [self._shown_axis(k) for k in range(len(self._results))]
+        return _joined([y for y, _ in runs], axes), _joined([s for _, s in runs], self.state_axes)
 
     def _rows(self, x: np.ndarray, k: int, count: int) -> np.ndarray:
         """An input with its axis of time, its number of rows checked."""
@@ -136,14 +130,12 @@ class Batch:
             raise ShapeError(f"input {feed.value.name!r} of shape {x.shape} has not a row for each of {count} streams")
         return full
 
-    def _run(
-        self, places: np.ndarray, feeds: Sequence[np.ndarray], table: Table
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _run(self, places: np.ndarray, feeds: Sequence[np.ndarray], table: Table) -> tuple[Arrays, Arrays]:
         """Results and next states of some streams, which have not moved on yet."""
         count, size = len(places), bucket(len(places))
         pieces = self._source.pieces(size, {})
         wide = [x if a is None else _padded(x, a, size) for x, a in zip(feeds, self._feed_axes, strict=True)]
-        all_places = places if count == size else np.concatenate([places, np.zeros(size - count, np.intp)])
+        all_places = places if count == size else np.resize(places if count else np.zeros(1, np.intp), size)
         shape = (size, *(x.shape for x in wide))
         if shape not in self._steppers:
             if pieces.layout.whole:
@@ -168,7 +160,7 @@ class Batch:
             shown, states = [*stepped], stepper.states
         return [self._shown(y, k, size, count) for k, y in enumerate(shown)], states
 
-    def _stepped(self, stepper: Stepper, x: Any) -> list[np.ndarray] | None:
+    def _stepped(self, stepper: Stepper, x: Any) -> Arrays | None:
         """One step; None where x is not exactly what the stepper takes."""
         try:
             y = stepper.step(x)

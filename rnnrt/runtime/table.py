@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 
-from rnnrt.errors import StateError
+from rnnrt.errors import RnnrtError, StateError
 
 _SHOWN = 5
 """How many names an error lists."""
@@ -48,7 +48,7 @@ class Table:
         self._initial, self._axes = [np.ascontiguousarray(r) for r in rows], list(axes)
         self.limit, self._timeout, self._clock = limit, timeout, clock
         self.capacity = capacity if limit is None else min(capacity, limit)
-        self._states = [self._grown(r, a, None) for r, a in zip(self._initial, axes, strict=True)]
+        self._states = [_wider(r, a, self.capacity, None) for r, a in zip(self._initial, axes, strict=True)]
         self._whole = [_as_elements(s, a) for s, a in zip(self._states, axes, strict=True)]
         self._touched = np.zeros(self.capacity)
         self._marks = np.zeros(self.capacity, np.intp)
@@ -71,13 +71,6 @@ class Table:
     def nbytes(self) -> int:
         """Bytes of the states."""
         return sum(array.nbytes for array in self._states)
-
-    def _grown(self, row: np.ndarray, axis: int, old: np.ndarray | None) -> np.ndarray:
-        shape = (*row.shape[:axis], self.capacity, *row.shape[axis + 1 :])
-        array = np.empty(shape, row.dtype)
-        if old is not None:
-            array[(*(slice(None),) * axis, slice(old.shape[axis]))] = old
-        return array
 
     def open(self, stream: Hashable | None) -> Hashable:
         """Give a stream a row, at its beginning; its name."""
@@ -102,13 +95,19 @@ class Table:
 
     def _grow(self) -> None:
         before = self.capacity
-        self.capacity = 2 * before if self.limit is None else min(2 * before, self.limit)
-        self._states = [self._grown(r, a, s) for r, a, s in zip(self._initial, self._axes, self._states, strict=True)]
-        self._whole = [_as_elements(s, a) for s, a in zip(self._states, self._axes, strict=True)]
-        more = self.capacity - before
-        self._touched = np.concatenate([self._touched, np.zeros(more)])
-        self._marks = np.zeros(self.capacity, np.intp)
-        self._free = list(range(self.capacity - 1, before - 1, -1))
+        now = 2 * before if self.limit is None else min(2 * before, self.limit)
+        try:
+            states = [
+                _wider(row, axis, now, old)
+                for row, axis, old in zip(self._initial, self._axes, self._states, strict=True)
+            ]
+            touched = np.concatenate([self._touched, np.zeros(now - before)])
+            marks = np.zeros(now, np.intp)
+        except MemoryError:
+            raise RnnrtError(f"there is no memory for {now} streams; give max_streams, and close some") from None
+        self.capacity, self._states, self._touched, self._marks = now, states, touched, marks
+        self._whole = [_as_elements(s, a) for s, a in zip(states, self._axes, strict=True)]
+        self._free = list(range(now - 1, before - 1, -1))
 
     def close(self, stream: Hashable) -> None:
         """Forget a stream."""
@@ -191,6 +190,14 @@ class Table:
         left = np.fromiter(self._place.values(), np.intp, len(self._place))
         self._due = float(self._touched[left].min()) + self._timeout if len(left) else np.inf
         return late
+
+
+def _wider(row: np.ndarray, axis: int, capacity: int, old: np.ndarray | None) -> np.ndarray:
+    """Memory for the rows of a state, with what is in `old`."""
+    array = np.empty((*row.shape[:axis], capacity, *row.shape[axis + 1 :]), row.dtype)
+    if old is not None:
+        array.swapaxes(0, axis)[: old.shape[axis]] = old.swapaxes(0, axis)
+    return array
 
 
 def _as_elements(array: np.ndarray, axis: int) -> np.ndarray | None:

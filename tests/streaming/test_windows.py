@@ -70,7 +70,7 @@ def together(pieces: list, axis: int = 1) -> np.ndarray:
 )
 def test_pieces_of_any_length_equal_the_whole(parts: list, lengths: list[int], batch: int, seed: int) -> None:
     set_random_seed(seed)
-    lengths = [*lengths, 40]  # so that there is a whole that the widest windows fit into
+    lengths = [*lengths, 300]  # so that the widest windows fit into the whole
     model = Sequential([layers.Input((None, 5)), *(getattr(layers, kind)(**options) for kind, options in parts)])
     x = np.random.default_rng(seed).standard_normal((batch, sum(lengths), 5)).astype(F32)
     whole = model(x)
