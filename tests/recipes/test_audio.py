@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import struct
+import subprocess
 import sys
 import wave
 from collections.abc import Callable
@@ -159,6 +160,28 @@ def test_marking_a_file(recipe: Callable, speech: np.ndarray, tmp_path: Path, mo
     assert float(told[0].split()[2]) == pytest.approx(1, abs=0.4)
     assert "blocks of 32 ms: real-time factor 0.0" in times
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["denoise", "speech"])
+def test_the_pages_show_the_recipes_as_they_are(name: str) -> None:
+    page, source = (FOLDER / f"{name}.md").read_text(), (FOLDER / f"{name}.py").read_text()
+    (shown,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert shown in source
+    (command,) = re.findall(r"```sh\npython (.*?)\n```", page)
+    assert command.split()[0] == f"{name}.py"
+    assert {word for word in command.split() if word.startswith("--")} <= set(re.findall(r'"(--\w+)"', source))
+    for target in re.findall(r"\]\(([^)#:]+)\)", page):
+        assert (FOLDER / target).exists(), target
+
+
+def test_the_benchmark_compares_before_it_measures() -> None:
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    script = FOLDER.parents[1] / "tools/bench/audio.py"
+    command = [sys.executable, str(script), str(shared_dir("models", "dtln").parent), "--tiny"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "agree block by block" in " ".join(done.stdout.split())
 
 
 def test_segments(recipe: Callable) -> None:
