@@ -50,7 +50,7 @@ class Denoiser:
         heard[:-SHIFT] = heard[SHIFT:]
         heard[-SHIFT:] = samples
         spectrum = np.fft.rfft(heard)
-        np.abs(spectrum, out=self.magnitude[0, 0], casting="same_kind")
+        np.abs(spectrum, out=self.magnitude[0, 0])
         # A mask on the magnitude alone is a factor of the spectrum: the phase stays.
         spectrum *= self.mask(self.magnitude)[0, 0]
         self.block[0, 0] = np.fft.irfft(spectrum)
