@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import socket
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from rnnrt.serving.limits import Limits
 from rnnrt.serving.options import Options
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+loads: list[RnnrtError | None] = []
+"""How each load of a model in this process ended; MLServer itself writes failures to its log and ends in silence."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def serve(
     Raises
     ------
     RnnrtError
-        MLServer is not installed, or the name does not suit a URL.
+        MLServer is not installed, the name does not suit a URL, a port is taken, or the model cannot be served.
     """
     if importlib.util.find_spec("mlserver") is None:
         raise RnnrtError('serving needs MLServer, which runs on Python 3.12 or older: pip install "rnnrt[serve]"')
@@ -61,9 +66,26 @@ def serve(
     name = path.stem if name is None else name
     if not _NAME.fullmatch(name):
         raise RnnrtError(f"{name!r} does not suit a URL; give a name of letters, digits, '.', '_' and '-'")
+    address = address or Address()
+    _check_ports(address)
+    loads.clear()
     with tempfile.TemporaryDirectory(prefix="rnnrt-serve-") as folder:
-        write_settings(Path(folder), path, name, address or Address(), options or Options(), max_body_bytes)
+        write_settings(Path(folder), path, name, address, options or Options(), max_body_bytes)
         asyncio.run(_run(Path(folder), max_body_bytes))
+    if loads and loads[0] is not None:
+        raise RnnrtError(f"{path}: cannot be served: {loads[0]}")
+
+
+def _check_ports(address: Address) -> None:
+    ports = {"port": address.port, "grpc_port": address.grpc_port, "metrics_port": address.metrics_port}
+    if len(set(ports.values())) < len(ports):
+        raise RnnrtError(f"{ports} must be three ports")
+    for name, port in ports.items():
+        try:
+            family = socket.getaddrinfo(address.host, port, type=socket.SOCK_STREAM)[0][0]
+            socket.create_server((address.host, port), family=family).close()
+        except OSError as error:
+            raise RnnrtError(f"{name}={port} on {address.host}: {error.strerror or error}; give another") from None
 
 
 def write_settings(

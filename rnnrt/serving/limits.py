@@ -15,7 +15,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 class Limits:
     """Answers 413 to a body of more than `max_bytes`, 415 to a compressed one, and 400 to Triton's binary form.
 
-    A body is read whole before it is passed on, as the server behind does anyway.
+    A body is read whole before it is passed on, as the server behind does anyway. What is refused is read too, up to
+    twice the limit, and thrown away.
 
     Parameters
     ----------
@@ -25,6 +26,7 @@ class Limits:
 
     def __init__(self, app: App, max_bytes: int) -> None:
         self._app, self._most = app, max_bytes
+        self._too_large = f"the body is larger than {max_bytes} bytes; send less at a time"
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
@@ -32,34 +34,39 @@ class Limits:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            await _refuse(send, 415, "compressed bodies are not read; send the request without Content-Encoding")
-            return
-        if b"inference-header-content-length" in headers:
-            text = "tensors as binary data are not read; send JSON, as tritonclient does with binary_data=False"
-            await _refuse(send, 400, text)
-            return
-        too_large = f"the body is larger than {self._most} bytes; send less at a time"
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._most:
-            await _refuse(send, 413, too_large)
-            return
-        body, more = bytearray(), True
-        while more:
+        refusal = self._objection(headers)
+        body, seen = bytearray(), 0
+        more = refusal is None or b"expect" not in headers  # who asks first has not sent the body yet
+        while more and seen <= 2 * self._most:  # a client that is cut off while it sends does not read the answer
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._most:
-                await _refuse(send, 413, too_large)
-                return
+            part = message.get("body", b"")
+            more, seen = message.get("more_body", False), seen + len(part)
+            if seen > self._most:
+                refusal = refusal or (413, self._too_large)
+            if refusal is None:
+                body += part
+        if refusal is not None:
+            await _refuse(send, *refusal)
+            return
         pending: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def again() -> Message:
             return pending.pop() if pending else await receive()
 
         await self._app(scope, again, send)
+
+    def _objection(self, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
+        """What the headers alone give away: a status and the reason."""
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            return 415, "compressed bodies are not read; send the request without Content-Encoding"
+        if b"inference-header-content-length" in headers:
+            return 400, "tensors as binary data are not read; send JSON, as tritonclient does with binary_data=False"
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._most:
+            return 413, self._too_large
+        return None
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:

@@ -32,6 +32,7 @@ from rnnrt.serving.errors import (
     QueueFullError,
     UnknownSequenceError,
 )
+from rnnrt.serving.launch import loads
 from rnnrt.serving.options import Options
 from rnnrt.serving.protocol import Wanted, arrays_of, datatype_of, output_names, tensors_of, wanted
 from rnnrt.serving.sequences import Sequences, gathered
@@ -52,6 +53,15 @@ class RnnrtRuntime(MLModel):  # type: ignore[misc]
 
     async def load(self) -> bool:
         """Read the file that the settings name, and start its batcher."""
+        try:
+            await self._load()
+        except RnnrtError as error:
+            loads.append(error)
+            raise
+        loads.append(None)
+        return True
+
+    async def _load(self) -> None:
         parameters = self._settings.parameters
         if parameters is None or not parameters.uri:
             raise RnnrtError(f"model {self.name!r}: its settings name no file; give parameters.uri")
@@ -89,7 +99,6 @@ class RnnrtRuntime(MLModel):  # type: ignore[misc]
                 self._sequences = Sequences(self._batcher, options.sequence_idle_seconds, options.max_sequences)
             sequences = self._sequences
             prometheus.watch(self.name, self._batcher.metrics, lambda: 0 if sequences is None else len(sequences))
-        return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Answer one request.

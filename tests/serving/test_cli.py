@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,12 @@ def test_options_reach_the_settings(served: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("rnnrt.serving.launch._run", run)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = call(served, "--port", port)
+        assert result.exit_code == 1
+        assert f"port={port} on 127.0.0.1: Address already in use" in result.output
+    monkeypatch.setattr("rnnrt.serving.launch._check_ports", lambda address: None)
     result = call(served, "--name", "tagger", "--port", 9000, "--threads", 2, "--max-queue", 7, "--max-body-mb", 3)
     assert result.exit_code == 0, result.output
     assert "http://127.0.0.1:9000" in result.output
@@ -67,6 +74,9 @@ def test_options_reach_the_settings(served: Path, monkeypatch: pytest.MonkeyPatc
     assert seen["model"]["parameters"]["uri"] == str(served)
     options = Options.of(seen["model"]["parameters"]["extra"])
     assert (options.threads, options.max_queue) == (2, 7)
+    monkeypatch.undo()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert "must be three ports" in call(served, "--port", 9000, "--grpc-port", 9000).output
     result = call(served, "--name", "a/b")
     assert result.exit_code == 1
     assert "does not suit a URL" in result.output

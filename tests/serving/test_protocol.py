@@ -127,8 +127,8 @@ def test_options() -> None:
         Options.of({"queue": 5})
 
 
-def ask(headers: dict[str, str], chunks: list[bytes]) -> tuple[int, bytes]:
-    """What a server behind `Limits`, which gives back what it gets, answers."""
+def ask(headers: dict[str, str], chunks: list[bytes], left: int = 0) -> tuple[int, bytes]:
+    """What a server behind `Limits`, which gives back what it gets, answers; `left` chunks are not read."""
     sent: list[Any] = []
 
     async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -146,6 +146,7 @@ def ask(headers: dict[str, str], chunks: list[bytes]) -> tuple[int, bytes]:
 
     scope = {"type": "http", "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()]}
     asyncio.run(Limits(echo, 10)(scope, receive, send))
+    assert len(messages) == left
     return sent[0]["status"], sent[1]["body"]
 
 
@@ -155,6 +156,8 @@ def test_limits() -> None:
         status, body = ask(headers, chunks)
         assert status == 413
         assert json.loads(body) == {"error": "the body is larger than 10 bytes; send less at a time"}
+    assert ask({"Content-Length": "60"}, [b"0123456789"] * 6, left=3)[0] == 413
+    assert ask({"Content-Length": "60", "Expect": "100-continue"}, [b"0"], left=1)[0] == 413
     assert ask({"Content-Encoding": "gzip"}, [b"0"])[0] == 415
     status, body = ask({"Inference-Header-Content-Length": "5"}, [b"0"])
     assert status == 400

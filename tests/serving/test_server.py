@@ -239,3 +239,23 @@ def finished(server: Server) -> int:
     for name in ("rnnrt_latency_seconds_bucket", "rnnrt_batch_size_count", "model_infer_request_success_total"):
         assert name in text
     return int(float(line.split()[-1]))
+
+
+def test_a_model_that_cannot_be_served_ends_in_an_error(tmp_path: Path) -> None:
+    """After the file was read; where MLServer alone would log the reason and end as if all were well."""
+    path = tmp_path / "m.rnnrt"
+    network().save(path)
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    script = (
+        "from rnnrt.serving.launch import Address, serve\nfrom rnnrt.serving.options import Options\n"
+        f"serve({str(path)!r}, address=Address('127.0.0.1', *{ports}), options=Options(max_steps=12))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(rnnrt.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert "cannot be served: max_steps=12 must be a power of two" in done.stderr

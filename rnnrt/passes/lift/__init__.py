@@ -53,6 +53,7 @@ def lift(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, dict[str
             out.keep(node)
     out.drop_unread()
     lift_unrolled(out)
+    out.drop_unread()
     simplify_around(out)
     told = {key: json.dumps(notes) for key, notes in ((LIFTED, out.notes), (NOT_LIFTED, out.left)) if notes}
     if not out.changed:

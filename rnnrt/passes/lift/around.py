@@ -25,7 +25,7 @@ def simplify_around(out: Rewrite) -> None:
         if node.op in RECURRENT and not node.attrs.get("layout", 0):
             _turned(node, out)
     for node in list(out.nodes):
-        if node.op in ("Slice", "ReverseSequence") and node in out.nodes:
+        if node.op in ("Slice", "ReverseSequence") and out.producers.get(node.outputs[0]) is node:
             _reversed_twice(node, out)
 
 

@@ -47,15 +47,16 @@ class Rewrite:
         self._base = "lifted"
 
     def _folded(self, node: Node, given: Sequence[TensorSpec | None]) -> bool:
-        """Whether a node computed a small integer, part of a shape say, and is a constant now."""
+        """Whether a node computed a few numbers of a shape, say, and is a constant now."""
         spec = self.specs.get(node.outputs[0])
-        if len(node.outputs) != 1 or spec is None or spec.dtype.kind not in "iu" or node.op == "Shape":
+        if len(node.outputs) != 1 or spec is None or spec.dtype.kind not in "iufb" or node.op == "Shape":
             return False
         known = [None if s is None else s.value for s in given]
         if all(s is None or (s.value is not None and s.value.size <= 16) for s in given):
             (array,) = evaluate_node(node, known, {})
         else:
-            picked = self.extents.picked(node) if node.op in ("Gather", "Slice") and spec.is_static else None
+            of_shape = node.op in ("Gather", "Slice") and spec.is_static and spec.dtype.kind in "iu"
+            picked = self.extents.picked(node) if of_shape else None
             if not isinstance(picked, int):
                 return False
             array = np.full(spec.known_shape, picked, spec.dtype)
@@ -126,7 +127,7 @@ class Rewrite:
 
     def drop_unread(self) -> None:
         """Let go of nodes that nothing reads any more."""
-        self.nodes = list(prune(self.graph.replace(nodes=tuple(self.nodes), constants={})).nodes)
+        self.nodes = list(prune(self.graph.replace(nodes=tuple(self.in_order()), constants={})).nodes)
         self.producers.clear()
         self.producers.update((name, node) for node in self.nodes for name in node.outputs if name)
 

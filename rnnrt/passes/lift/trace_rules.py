@@ -55,9 +55,21 @@ def _cast(tracer: Tracer, node: Node) -> list[Form]:
     if node.inputs[0] in tracer.row_masks:
         tracer.row_masks[node.outputs[0]] = tracer.row_masks[node.inputs[0]]
         raise NotLinear
-    if before != after and before != "b":
+    form = tracer.of(node.inputs[0])
+    is_mask = all(atom.kind == "mask" for monomial in form.terms for atom in monomial)
+    if before != after and before != "b" and not (after == "b" and is_mask):
         raise NotLinear
-    return [tracer.of(node.inputs[0])]
+    return [form]
+
+
+def _reduce(tracer: Tracer, node: Node) -> list[Form]:
+    """Over an axis of extent 1, which stays."""
+    form = tracer.of(node.inputs[0])
+    rank = len(tracer.specs[node.inputs[0]].shape or ())
+    axes = [int(a) % rank for a in tracer.constant(node.inputs[1]).ravel()]
+    if form.width != 1 or axes != [rank - 1] or not node.attrs.get("keepdims", 1):
+        raise NotLinear
+    return [form]
 
 
 def _inverted(tracer: Tracer, form: Form) -> Form:
@@ -262,6 +274,7 @@ RULES.update(
         **dict.fromkeys(_SAME_ROWS, _same),
         **dict.fromkeys(_PLAIN, _function),
         **dict.fromkeys(_WITH_ALPHA, _with_alpha),
+        **dict.fromkeys(("ReduceMin", "ReduceMax", "ReduceSum", "ReduceMean"), _reduce),
         "Cast": _cast,
         "Not": _not,
         "And": _and,
