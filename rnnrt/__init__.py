@@ -54,6 +54,7 @@ _MODULES = {
     "metrics",
     "models",
     "optimizers",
+    "ray",
     "regularizers",
     "serving",
     "torch",

@@ -53,7 +53,7 @@ class Pickled:
         return graph
 
 
-def meanings(model: Any) -> tuple[bool, dict[str, str], list[bool]]:
+def meanings(model: Any) -> tuple[bool, dict[str, str], list[str]]:
     """What a configuration does not say of a model: `legacy`, its metadata, and `old_masking` of recurrent layers."""
     masking = [part.old_masking for part in model.network.walk() if isinstance(part, RNN)]
     return model.legacy, dict(model.metadata), masking
@@ -63,7 +63,7 @@ def equal_model(
     config: str,
     legacy: bool,
     metadata: Mapping[str, str],
-    old_masking: Sequence[bool],
+    old_masking: Sequence[str],
     threads: int | None = None,
     weights: Sequence[np.ndarray] | None = None,
 ) -> Model:

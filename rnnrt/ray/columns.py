@@ -1,7 +1,7 @@
 """Batches of a data set as columns: the rows of a column as arrays, and results as new columns.
 
-A batch is a mapping of names to arrays, as Ray Data has it by default, or a table or record batch of Arrow. In a mapping
-a column whose rows differ in shape is an array of objects; in Arrow it is lists, or lists of lists.
+A batch is a mapping of names to arrays, as Ray Data has it by default, or a table or record batch of Arrow. In a
+mapping, a column whose rows differ in shape is an array of objects; in Arrow it is lists, or lists of lists.
 """
 
 from __future__ import annotations

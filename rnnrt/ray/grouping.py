@@ -24,14 +24,17 @@ class Grouping(Protocol):
 
     Attributes
     ----------
-    values : sequence of Value
+    values : list of Value
         For each input of the model the type of a row.
-    told : sequence of bool
+    told : list of bool
         For each output, whether its axis of the batch is known.
+    ranks : list of int
+        For each output, how many axes it has for a row; 0 where that is not known before a run.
     """
 
-    values: Sequence[Value]
-    told: Sequence[bool]
+    values: list[Value]
+    told: list[bool]
+    ranks: list[int]
 
     def key(self, row: Row) -> Hashable:
         """Rows of equal keys may share a run; None: it is run alone."""
@@ -47,6 +50,7 @@ class OneInput:
         self._whole, _ = make_whole(graph, threads)
         self.values = [_without(self._whole.value, self._whole.batch_axis)]
         self.told = [axes is not None for axes in self._whole.outputs]
+        self.ranks = _ranks(self._whole.session)
 
     def key(self, row: Row) -> Hashable:
         return self._whole.key(row[0])
@@ -82,6 +86,7 @@ class SeveralInputs:
         self._session = Session(graph, threads=threads)
         self.values = [_without(v, axis) for v, axis in zip(graph.inputs, self._axes, strict=True)]
         self.told = [True] * len(self._outputs)
+        self.ranks = _ranks(self._session)
 
     def key(self, row: Row) -> Hashable:
         return tuple(x.shape for x in row)
@@ -119,6 +124,11 @@ def make_grouping(graph: Graph, threads: int | None, batch_axes: Mapping[str, in
     if batch_axes:
         raise RnnrtError("batch_axes is for models of several inputs; of one input the axis is found, leave it out")
     return OneInput(graph, threads)
+
+
+def _ranks(session: Session) -> list[int]:
+    shapes = [session.specs[v.name].shape for v in session.graph.outputs]
+    return [len(shape) - 1 if shape else 0 for shape in shapes]
 
 
 def _without(value: Value, axis: int) -> Value:

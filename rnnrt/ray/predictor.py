@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnrt.errors import RnnrtError, ShapeError
-from rnnrt.models import Model, TensorInfo, load
+from rnnrt.models import TensorInfo, load
 from rnnrt.models.running import Running
 from rnnrt.ray.columns import RowError, names_of, rows_of, with_columns
 from rnnrt.ray.grouping import Row, make_grouping
@@ -21,9 +21,10 @@ class Predictor:
     """A model that takes batches of columns and gives them back with its outputs as further columns.
 
     A row of an input's column is the model's input without the axis of the batch, (T, features) say, and rows may
-    differ in length. Each row gets, bit for bit, what the model gives for it alone, so that results do not depend on how a data set
+    differ in length. Each row gets what the model gives for it alone, so that results do not depend on how a data set
     is cut into batches: rows are padded to a common length only where all recurrent layers can be told the lengths;
     otherwise those of equal shapes share a run, or each is run alone where a network is not known to keep rows apart.
+    Of a network that runs in compiled code these are the same bits.
 
     Parameters
     ----------
@@ -33,8 +34,8 @@ class Predictor:
         The column of the model's only input, or for each column the input that it goes to. By default columns have
         the names of the inputs.
     outputs : str, sequence of str, or mapping of str to str, optional
-        The column for the model's only output; the outputs that are wanted; or for each of them its column. By default all,
-        under the names of the outputs.
+        The column for the model's only output; the outputs that are wanted; or for each of them its column. By
+        default all, under the names of the outputs.
     keep : sequence of str, optional
         Columns of the batch that are given back; by default all.
     threads : int, optional
@@ -124,12 +125,13 @@ class Predictor:
         if missing:
             raise ShapeError(f"columns {missing} of keep are missing; the batch has {names}")
         if taken:
-            raise ShapeError(f"columns {taken} are in the batch already; name others by outputs, or leave them out of keep")
+            raise ShapeError(
+                f"columns {taken} are in the batch already; name others by outputs, or leave them out of keep"
+            )
         results = self._results(self._rows(batch))
         new = {column: [result[at] for result in results] for (at, _), column in self._wanted}
         empty = {
-            column: np.zeros((0, *(d or 0 for d in (info.shape or ())[1:])), info.dtype)
-            for (_, info), column in self._wanted
+            column: np.zeros((0,) * (1 + self._grouping.ranks[at]), info.dtype) for (at, info), column in self._wanted
         }
         return with_columns(batch, keep, new, empty)
 
@@ -165,7 +167,9 @@ class Predictor:
         try:
             return self._grouping.run([row], self._most)[0]
         except RnnrtError as error:
-            raise RowError(", ".join(self._columns), at, str(error)) from None
+            if len(self._columns) == 1:
+                raise RowError(self._columns[0], at, str(error)) from None
+            raise ShapeError(f"columns {self._columns}, row {at} of the batch: {error}") from None
 
     def _groups(self, keys: Sequence[Hashable]) -> Iterator[list[int]]:
         """Positions of rows that share a run."""
@@ -201,7 +205,9 @@ def _output_columns(
         given = names
     elif isinstance(given, str):
         if len(names) != 1:
-            raise RnnrtError(f"outputs={given!r} is one column and the model gives {names}; give {{output: column, ...}}")
+            raise RnnrtError(
+                f"outputs={given!r} is one column and the model gives {names}; give {{output: column, ...}}"
+            )
         given = {names[0]: given}
     pairs = dict(given) if isinstance(given, Mapping) else {name: name for name in given}
     unknown = [name for name in pairs if name not in names]
