@@ -32,6 +32,7 @@ def application(
     routers: int = 1,
     max_ongoing_requests: int = 256,
     shard_options: Mapping[str, Any] | None = None,
+    router_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Any:
     """An application for `ray.serve.run`.
@@ -52,8 +53,9 @@ def application(
         How many replicas hand requests on.
     max_ongoing_requests : int
         The most requests at a time, of each shard and router.
-    shard_options : mapping of str to value, optional
-        What `serve.deployment` takes, for the shards: ``{"ray_actor_options": {"num_cpus": 2}}``, say.
+    shard_options, router_options : mapping of str to value, optional
+        What `serve.deployment` takes, for the shards and for the router: ``{"ray_actor_options": {"num_cpus": 2}}``,
+        say. By default each replica reserves one processor.
     **options
         Those of `rnnrt.serving.options.Options`, `max_sequences` say; `threads` is 1 unless told.
 
@@ -80,7 +82,9 @@ def application(
     Options.of(options)
     shard = serve.deployment(Shard, max_ongoing_requests=max_ongoing_requests, **dict(shard_options or {}))
     parts = [shard.options(name=f"shard-{k}", num_replicas=1).bind(model, options) for k in range(shards)]
-    router = serve.deployment(Router, max_ongoing_requests=max_ongoing_requests, num_replicas=routers)
+    router = serve.deployment(
+        Router, max_ongoing_requests=max_ongoing_requests, num_replicas=routers, **dict(router_options or {})
+    )
     return router.bind(name, *parts)
 
 
