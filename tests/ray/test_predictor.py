@@ -1,5 +1,8 @@
 """Batches of columns through a model, beside float64 written out and the model on each row alone."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -13,6 +16,12 @@ from tests.serving.support import FEATURES, HIDDEN, OUT, network, sequences, wri
 
 LENGTHS = (3, 17, 3, 1, 40, 17, 3, 9, 17, 2)
 LAST = (Node("Gather", ("products", "last"), ("last_product",), {"axis": 1}),)
+
+
+def test_neither_ray_nor_pyarrow_is_imported_before_it_is_needed():
+    code = "import sys, rnnrt; rnnrt.ray.Predictor, rnnrt.ray.serve; print({'ray', 'pyarrow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "set()"
 
 
 def ragged(xs):
