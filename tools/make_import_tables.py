@@ -159,6 +159,7 @@ class _Recorder:
 
 def _rewritten() -> str:
     """Operators of ONNX that are read as others, or refused by a rule of their own."""
+    from rnnrt.formats.onnx_sequence_rules import SEQUENCES
     from rnnrt.formats.onnx_upgrade import RULES, RawNode
     from rnnrt.ir import IR_OPSET
     from rnnrt.ops import is_readable
@@ -166,6 +167,9 @@ def _rewritten() -> str:
     rows = []
     for name in sorted(set(RULES)):
         if is_readable(name):
+            continue
+        if name in SEQUENCES:
+            rows.append((name, "resolved into tensors while the file is read, where it does not depend on data"))
             continue
         recorder = _Recorder()
         RULES[name](RawNode(name, ["x"], ["y"]), IR_OPSET, recorder)
@@ -230,10 +234,9 @@ def _tensorflow_functions() -> str:
 
 
 def _refused_layers() -> str:
-    from rnnrt.formats.keras_refused import REFUSED
+    from rnnrt.formats.keras_refused import table
 
-    rows = [(name, why, instead) for name, (why, instead) in sorted(REFUSED.items())]
-    return _rows(("layer", "why", "what to do"), rows)
+    return table().rstrip("\n")
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -2,76 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, UnsupportedModelError
-from rnnrt.formats.onnx_external import DataFolder
+from rnnrt.formats.onnx_loops import loop_with_sequences
 from rnnrt.formats.onnx_order import in_order
-from rnnrt.formats.onnx_tensors import PACKED, declared_value, tensor_to_array, type_name
+from rnnrt.formats.onnx_scope import OLDEST_OPSET, ModelScope, domain_name, opset_versions
+from rnnrt.formats.onnx_sequence_rules import SEQUENCES
+from rnnrt.formats.onnx_sequences import Grown, Sequence_
+from rnnrt.formats.onnx_tensors import PACKED, declared_rank, declared_value, tensor_to_array, type_name
+from rnnrt.formats.onnx_types import learn
 from rnnrt.formats.onnx_upgrade import RawNode, upgrade
 from rnnrt.ir import Graph, Node, Value
-from rnnrt.ops import REQUIRED, get_operator, is_readable, operator_names
+from rnnrt.ops import REQUIRED, TensorSpec, get_operator, is_readable, operator_names
 
-OLDEST_OPSET = 7
 _BORROWED = {("com.microsoft", "Gelu")}
 """Operators of other domains that mean what ONNX's own of that name means."""
 _MAX_DEPTH = 64
 _MAX_UNFOLDED = 100_000
 """Nodes of functions; functions that call functions can grow without end."""
-
-
-def domain_name(domain: str) -> str:
-    """A domain under one name; ONNX's own has two."""
-    return "" if domain == "ai.onnx" else domain
-
-
-def opset_versions(imports: Any) -> dict[str, int]:
-    """Versions by domain, of the `opset_import` of a model or function."""
-    return {domain_name(o.domain): int(o.version) for o in imports}
-
-
-@dataclass
-class ModelScope:
-    """What all graphs of one model share. Names become unique over all of them, as the IR wants it.
-
-    Parameters
-    ----------
-    source : str
-        How messages name the model.
-    folder : DataFolder
-    kinds : type
-        onnx.AttributeProto.
-    functions : mapping of (str, str, str) to onnx.FunctionProto
-        By domain, name and overload.
-    used : set of str
-        Names of the IR that are taken.
-    packed : dict of str to str
-        Element types of those constants of 4-bit and 2-bit integers.
-    """
-
-    source: str
-    folder: DataFolder
-    kinds: Any
-    functions: Mapping[tuple[str, str, str], Any]
-    used: set[str] = field(default_factory=set)
-    reasons: list[str] = field(default_factory=list)
-    copies: dict[str, int] = field(default_factory=dict)
-    packed: dict[str, str] = field(default_factory=dict)
-    unfolded: int = 0
-
-    def unique(self, name: str) -> str:
-        """`name`, or a variation of it where it is taken; marks it as taken."""
-        found, k = name, self.copies.get(name, 0)
-        while found in self.used:
-            k += 1
-            found = f"{name}__{k}"
-        self.copies[name] = k
-        self.used.add(found)
-        return found
 
 
 class GraphReader:
@@ -88,6 +40,8 @@ class GraphReader:
     depth : int
     given : mapping of str to object
         Values of the attributes that the nodes of a function's body refer to.
+    around : GraphReader, optional
+        The reader of the enclosing graph.
     """
 
     def __init__(
@@ -98,6 +52,7 @@ class GraphReader:
         place: str,
         depth: int = 0,
         given: Mapping[str, Any] | None = None,
+        around: GraphReader | None = None,
     ) -> None:
         if depth > _MAX_DEPTH:
             raise ModelFormatError(f"{model.source}: graphs are nested more than {_MAX_DEPTH} deep")
@@ -107,9 +62,19 @@ class GraphReader:
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}
         self.current = RawNode("", [], [])
+        self.around = around
+        self.sequences = model.sequences
+        self.collected: dict[int, Sequence_] = {}
+        self.infos: dict[str, Any] = {}
+        self._learned = 0
 
-    def read(self, proto: Any) -> Graph:
-        """The graph of an onnx.GraphProto."""
+    def read(self, proto: Any, sequences: Collection[int] = ()) -> Graph:
+        """The graph of an onnx.GraphProto.
+
+        The inputs at the positions in `sequences` are those that a loop carries; they are no inputs of the graph.
+        Outputs that are sequences are no outputs of it either, and stand in `collected` by their position.
+        """
+        self.infos = {v.name: v for v in (*proto.value_info, *proto.output)}
         for tensor in proto.initializer:
             if not tensor.name:
                 raise ModelFormatError(f"{self.place}: an initializer has no name")
@@ -118,20 +83,43 @@ class GraphReader:
             self.note(f"sparse initializer {sparse.values.name!r} is not supported; store it as a dense tensor")
             self.define(sparse.values.name)
         defaults = {t.name for t in proto.initializer}
-        inputs = [self.value(v, self.define(v.name)) for v in proto.input if v.name not in defaults]
+        inputs = []
+        for k, info in enumerate(proto.input):
+            if k in sequences:
+                name = self.define(info.name)
+                self.sequences[name] = (Grown(name),)
+            elif info.name not in defaults:
+                inputs.append(self.value(info, self.define(info.name)))
+                if inputs[-1].shape is not None:
+                    self.model.specs[inputs[-1].name] = TensorSpec(inputs[-1].dtype, inputs[-1].shape)
         for node in in_order(proto.node, self.scope, self.place):
             self.read_node(node)
-        outputs = [self.value(v, self.lookup(v.name, f"output {v.name!r}"), output=True) for v in proto.output]
+        outputs = []
+        for k, info in enumerate(proto.output):
+            name = self.lookup(info.name, f"output {info.name!r}")
+            if name not in self.sequences and k + 1 in sequences:
+                outputs.append(Value(name, np.dtype(np.float32)))  # no sequence: for the loop to refuse
+            elif name not in self.sequences:
+                outputs.append(self.value(info, name, output=True))
+            elif sequences:
+                self.collected[k] = self.sequences[name]
+            else:
+                self.note(f"{info.name!r} is of type sequence_type; only tensors are supported")
         return Graph(tuple(inputs), tuple(outputs), tuple(self.nodes), self.constants, proto.name or "model")
 
     def tensor(self, proto: Any, name: str, where: str) -> None:
         """Make a tensor a constant of this IR name; where rnnrt has no such type, note that instead."""
         try:
-            self.constants[name] = tensor_to_array(proto, self.model.folder, where, packed=True)
+            self.hold(name, tensor_to_array(proto, self.model.folder, where, packed=True))
         except UnsupportedModelError as error:
             self.model.reasons += error.reasons
         if proto.data_type in PACKED:
             self.model.packed[name] = type_name(proto.data_type)
+
+    def hold(self, name: str, array: np.ndarray) -> None:
+        """Make an array a constant of this IR name."""
+        self.constants[name] = array
+        self.model.specs[name] = TensorSpec(array.dtype, array.shape, array)
 
     def define(self, name: str) -> str:
         """A new name of this graph; returns its name in the IR."""
@@ -139,6 +127,9 @@ class GraphReader:
             raise ModelFormatError(f"{self.place}: {name!r} is defined twice; names must be unique")
         self.own.add(name)
         self.scope[name] = self.model.unique(name)
+        rank = declared_rank(self.infos[name]) if name in self.infos else None
+        if rank is not None:
+            self.model.ranks[self.scope[name]] = rank
         return self.scope[name]
 
     def lookup(self, name: str, reader: str) -> str:
@@ -179,9 +170,29 @@ class GraphReader:
         if raw.op == "Constant" and [a.name for a in proto.attribute if a.HasField("t")] == ["value"]:
             self.tensor(proto.attribute[0].t, outputs[0], f"{label}, attribute 'value'")
             return
+        self.current = raw
+        if any(name in self.sequences for name in inputs) and self.reads_sequences(raw, proto):
+            return
         raw.attrs.update(self.attributes(proto.attribute, label))
         self.current = raw
         upgrade(raw, self.opsets.get(domain, OLDEST_OPSET), self)
+
+    def reads_sequences(self, raw: RawNode, proto: Any) -> bool:
+        """Deal with a node that reads sequences and is no operator of theirs; False where it is one, or unknown."""
+        if raw.op == "Loop":
+            loop_with_sequences(raw, proto, self)
+        elif raw.op == "Identity":
+            self.sequences[raw.outputs[0]] = self.sequences[raw.inputs[0]]
+        elif raw.op in SEQUENCES or not is_readable(raw.op):
+            return False
+        else:
+            name = next(name for name in raw.inputs if name in self.sequences)
+            self.refuse(f"reads {name!r}, which is a sequence; only tensors are supported")
+        return True
+
+    def body(self, where: str) -> GraphReader:
+        """A reader for the body of a node."""
+        return GraphReader(self.model, self.scope, self.opsets, where, self.depth + 1, self.given, self)
 
     def attributes(self, protos: Any, label: str) -> dict[str, Any]:
         """Values by name; an attribute that refers to one which the function's caller left out is left out too."""
@@ -198,8 +209,7 @@ class GraphReader:
         kinds = self.model.kinds
         where = f"{label}, attribute {proto.name!r}"
         if proto.type == kinds.GRAPH:
-            body = GraphReader(self.model, self.scope, self.opsets, where, self.depth + 1, self.given)
-            return body.read(proto.g)
+            return self.body(where).read(proto.g)
         if proto.type == kinds.TENSOR:
             return tensor_to_array(proto.t, self.model.folder, where)
         if proto.type == kinds.FLOAT:
@@ -223,7 +233,7 @@ class GraphReader:
         inner_scope.update(dict.fromkeys(function.input[len(inputs) :], ""))
         given = {**self.attributes(function.attribute_proto, label), **self.attributes(call.attribute, label)}
         opsets = {**self.opsets, **opset_versions(function.opset_import)}
-        body = GraphReader(self.model, inner_scope, opsets, label, self.depth + 1, given)
+        body = GraphReader(self.model, inner_scope, opsets, label, self.depth + 1, given, self)
         self.model.unfolded += len(function.node)
         if self.model.unfolded > _MAX_UNFOLDED:
             raise ModelFormatError(f"{self.model.source}: its functions unfold to more than {_MAX_UNFOLDED} nodes")
@@ -232,8 +242,11 @@ class GraphReader:
         self.nodes += body.nodes
         self.constants.update(body.constants)
         for name, inner in zip(call.output, function.output, strict=False):
-            if name:
-                self.nodes.append(Node("Identity", (body.lookup(inner, label),), (self.define(name),), {}, call.name))
+            found = body.lookup(inner, label)
+            if name and found in self.sequences:
+                self.sequences[self.define(name)] = self.sequences[found]
+            elif name:
+                self.nodes.append(Node("Identity", (found,), (self.define(name),), {}, call.name))
 
     # What upgrade rules call.
 
@@ -241,7 +254,7 @@ class GraphReader:
         raw, label = self.current, self.label(outputs)
         inputs, outputs = _trim(inputs), _trim(outputs)
         if op == "Constant":
-            self.constants[outputs[0]] = attrs["value"]
+            self.hold(outputs[0], attrs["value"])
             return
         if not is_readable(op):
             close = [name for name in operator_names() if name.lower() == op.lower()]
@@ -264,14 +277,42 @@ class GraphReader:
 
     def constant(self, array: np.ndarray, hint: str) -> str:
         name = self.model.unique(hint)
-        self.constants[name] = np.asarray(array)
+        self.hold(name, np.asarray(array))
         return name
 
     def fresh(self, hint: str) -> str:
         return self.model.unique(hint)
 
+    def spec_of(self, name: str) -> TensorSpec | None:
+        """What is known of a value; nothing is inferred before the first question."""
+        if name not in self.model.specs:
+            self._learn()
+        return self.model.specs.get(name)
+
+    def _learn(self) -> None:
+        if self.around is not None:
+            self.around._learn()
+        for node in self.nodes[self._learned :]:
+            learn(node, self.model.specs)
+        self._learned = len(self.nodes)
+
     def value_of(self, name: str) -> np.ndarray | None:
-        return self.constants.get(name)
+        spec = self.spec_of(name)
+        return None if spec is None else spec.value
+
+    def rank_of(self, name: str) -> int | None:
+        spec = self.spec_of(name)
+        return self.model.ranks.get(name) if spec is None or spec.shape is None else len(spec.shape)
+
+    def extent_of(self, name: str, axis: int) -> int | None:
+        spec = self.spec_of(name)
+        shape = () if spec is None or spec.shape is None else spec.shape
+        extent = shape[axis] if -len(shape) <= axis < len(shape) else None
+        return extent if isinstance(extent, int) else None
+
+    @property
+    def has_refused(self) -> bool:
+        return bool(self.model.reasons)
 
     def refuse(self, reason: str) -> None:
         self.note(f"{self.label(self.current.outputs)}: {reason}")

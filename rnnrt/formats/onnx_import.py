@@ -10,7 +10,8 @@ import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, UnsupportedModelError
 from rnnrt.formats.onnx_external import DataFolder
-from rnnrt.formats.onnx_graph import OLDEST_OPSET, GraphReader, ModelScope, domain_name, opset_versions
+from rnnrt.formats.onnx_graph import GraphReader
+from rnnrt.formats.onnx_scope import OLDEST_OPSET, ModelScope, domain_name, opset_versions
 from rnnrt.formats.onnx_tensors import HALF, is_half
 from rnnrt.ir import Graph, Node, Value
 

@@ -85,6 +85,16 @@ def declared_value(info: Any, name: str, note: Callable[[str], None], optional: 
         return unknown
 
 
+def declared_rank(info: Any) -> int | None:
+    """How many axes an onnx.ValueInfoProto gives a tensor, or the tensors of a sequence."""
+    kind = info.type
+    if kind.WhichOneof("value") == "sequence_type":
+        kind = kind.sequence_type.elem_type
+    if kind.WhichOneof("value") != "tensor_type" or not kind.tensor_type.HasField("shape"):
+        return None
+    return len(kind.tensor_type.shape.dim)
+
+
 def _dim(proto: Any) -> Dim:
     """A declared extent. Exporters make up names for what they know nothing of; such names say nothing."""
     if proto.HasField("dim_value"):

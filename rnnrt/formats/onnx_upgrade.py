@@ -14,6 +14,9 @@ import numpy as np
 
 from rnnrt.formats.onnx_compose import COMPOSED, dequantize, dft, half_types, refuse
 from rnnrt.formats.onnx_recurrent import expand_activations
+from rnnrt.formats.onnx_resize import resize
+from rnnrt.formats.onnx_sequence_rules import SEQUENCES
+from rnnrt.formats.onnx_sequences import Sequence_
 
 _HALF_TYPES = (10, 16)
 _FLOAT = 1
@@ -35,7 +38,17 @@ class RawNode:
 
 
 class Emitter(Protocol):
-    """Where rules put what they make."""
+    """Where rules put what they make.
+
+    `sequences` holds what is known of the values that are sequences of tensors.
+    """
+
+    sequences: dict[str, Sequence_]
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether anything in the model has been refused so far."""
+        ...
 
     def emit(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attrs: Any) -> None:
         """Add a node."""
@@ -47,7 +60,13 @@ class Emitter(Protocol):
         """A name that is not in use."""
 
     def value_of(self, name: str) -> np.ndarray | None:
-        """The array behind a name when it is a constant."""
+        """The array behind a name when it is a constant, or a small integer that follows from constants."""
+
+    def rank_of(self, name: str) -> int | None:
+        """How many axes a value has, as far as that is known."""
+
+    def extent_of(self, name: str, axis: int) -> int | None:
+        """How long an axis of a value is, as far as that is known."""
 
     def refuse(self, reason: str) -> None:
         """Note why the node cannot be read; all reasons come in one error."""
@@ -195,10 +214,6 @@ def _max_pool(node: RawNode, opset: int, to: Emitter) -> None:
     _keep(node, to)
 
 
-def _resize(node: RawNode, opset: int, to: Emitter) -> None:
-    to.refuse("resampling is not supported; upsample before the network, or export it as Expand and Reshape")
-
-
 def _scan(node: RawNode, opset: int, to: Emitter) -> None:
     if opset < 9:
         to.refuse("Scan of opset 8 (with a batch axis) is not supported; export with opset 9 or newer")
@@ -235,8 +250,8 @@ RULES: dict[str, Rule] = {
     "RNN": _recurrent,
     "Scatter": _scatter,
     "MaxPool": _max_pool,
-    "Resize": _resize,
-    "Upsample": _resize,
+    "Resize": resize,
+    "Upsample": resize,
     "Scan": _scan,
     "QuantizeLinear": half_types("output_dtype", "precision"),
     "DequantizeLinear": dequantize,
@@ -246,6 +261,7 @@ RULES: dict[str, Rule] = {
     ),
     **dict.fromkeys(_RANDOM, refuse("draws random numbers, which no two runtimes share; feed them as an input")),
     **COMPOSED,
+    **SEQUENCES,
 }
 
 

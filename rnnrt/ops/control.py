@@ -244,6 +244,8 @@ class Scan(Control):
     @classmethod
     def infer_bodies(cls, node: Node, inputs: Sequence[TensorSpec | None], infer: InferBody) -> list[TensorSpec]:
         body, scans, n_carried, n_results = cls._split(node)
+        cls._list(node, "scan_input_directions", scans)
+        cls._list(node, "scan_output_directions", n_results)
         specs = [spec for spec in inputs if spec is not None]
         carried = [TensorSpec(s.dtype, s.shape) for s in specs[:n_carried]]
         steps = None

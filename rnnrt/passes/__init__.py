@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
+from rnnrt.errors import RnnrtError
 from rnnrt.ir import Graph
 from rnnrt.ops import TensorSpec
 from rnnrt.passes.check import check
 from rnnrt.passes.fold import fold
+from rnnrt.passes.hoist import hoist
 from rnnrt.passes.lift import LIFTED, NOT_LIFTED, lift
 from rnnrt.passes.prune import prune
 
-__all__ = ["LIFTED", "NOT_LIFTED", "check", "fold", "prune", "recognise", "specialise"]
+__all__ = ["LIFTED", "NOT_LIFTED", "check", "fold", "hoist", "prune", "recognise", "specialise"]
 
 
 def specialise(graph: Graph, specs: Mapping[str, TensorSpec]) -> tuple[Graph, dict[str, TensorSpec]]:
@@ -53,7 +56,16 @@ def recognise(graph: Graph) -> Graph:
     ModelFormatError, UnsupportedModelError, ShapeError
         As `specialise`.
     """
-    simple, specs = specialise(graph, {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs})
-    lifted, told = lift(simple, specs)
+    types = {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs}
+    simple, specs = specialise(graph, types)
+    try:
+        if (hoisted := hoist(simple)) is not simple:
+            simple, specs = specialise(hoisted, types)
+        lifted, told = lift(simple, specs)
+    except RnnrtError:
+        raise
+    except Exception as error:  # what lifting does not foresee must not keep a sound graph from running
+        why = f"the graph is left as it was read: {type(error).__name__}: {error}; please report this with the model"
+        lifted, told = simple, {NOT_LIFTED: json.dumps([why])}
     found = graph if lifted is simple else prune(lifted)
     return found.replace(metadata={**graph.metadata, **told}) if told else found

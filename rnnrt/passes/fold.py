@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 
 from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
-from rnnrt.ir import Graph, Node, Value
+from rnnrt.ir import Graph, Node, Shape, Value
 from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.ops.control import Control, If, InferBody
 from rnnrt.ops.evaluate import evaluate_node
@@ -72,6 +72,8 @@ class _Fold:
     work: _Work
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    extents: dict[str, Shape] = field(default_factory=dict)
+    """What results of Shape hold, where not all of it is known."""
 
     def constant(self, name: str, array: np.ndarray) -> None:
         self.constants[name] = array
@@ -92,13 +94,17 @@ class _Fold:
             outputs = operator.infer(node, inputs)
         for spec in outputs:
             _check_size(node, spec)
-        if operator is not Python and self._foldable(inputs, outputs):
+        if operator is not Python and foldable(inputs, outputs):
             arrays = [None if s is None else s.value for s in inputs]
             with np.errstate(all="ignore"):
                 results = evaluate_node(node, arrays, {})
             for name, result in zip(node.outputs, results, strict=False):
                 if name:
                     self.constant(name, np.asarray(result))
+            return
+        picked = self._known_extents(node)
+        if picked is not None:
+            self.constant(node.outputs[0], picked)
             return
         rest = False
         for name, spec in zip(node.outputs, outputs, strict=False):
@@ -112,14 +118,21 @@ class _Fold:
             names = tuple("" if name in self.constants else name for name in node.outputs)
             self.nodes.append(Node(node.op, node.inputs, names, node.attrs, node.name))
 
-    def _foldable(self, inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> bool:
-        if any(s is not None and s.value is None for s in inputs):
-            return False
-        if any(not s.is_static for s in outputs):
-            return True  # a constant whose shape depends on values: small in every known case
-        source = sum(s.value.nbytes for s in inputs if s is not None and s.value is not None)
-        size = sum(s.dtype.itemsize * int(np.prod(s.known_shape, dtype=np.float64)) for s in outputs)
-        return size <= max(FOLD_BYTES, source)
+    def _known_extents(self, node: Node) -> np.ndarray | None:
+        """What a Gather or Slice takes of a shape, if these extents are known though others are not."""
+        if node.op == "Shape":
+            shape = self.specs[node.inputs[0]].shape
+            if shape is not None:
+                self.extents[node.outputs[0]] = shape[node.attrs.get("start", 0) : node.attrs.get("end")]
+            return None
+        dims = self.extents.get(node.inputs[0]) if node.op in ("Gather", "Slice") else None
+        others = [self.specs[name].value for name in node.inputs[1:] if name]
+        if dims is None or any(value is None for value in others):
+            return None
+        # -1 stands for an extent that is not known: no extent is negative.
+        held = np.array([d if isinstance(d, int) else -1 for d in dims], np.int64)
+        taken = evaluate_node(node, [held, *(self.specs[n].value if n else None for n in node.inputs[1:])], {})[0]
+        return taken if np.all(taken >= 0) else None
 
     def inline(self, node: Node, branch: Graph) -> None:
         """Put a branch in the place of its If."""
@@ -167,6 +180,17 @@ class _Fold:
             if name:
                 self.specs[name] = TensorSpec(spec.dtype, spec.shape)
         self.nodes.append(Node(node.op, node.inputs, node.outputs, attrs, node.name))
+
+
+def foldable(inputs: Sequence[TensorSpec | None], outputs: Sequence[TensorSpec]) -> bool:
+    """Whether results of these types are constant, and small enough to be kept."""
+    if any(s is not None and s.value is None for s in inputs):
+        return False
+    if any(not s.is_static for s in outputs):
+        return True  # a constant whose shape depends on values: small in every known case
+    source = sum(s.value.nbytes for s in inputs if s is not None and s.value is not None)
+    size = sum(s.dtype.itemsize * int(np.prod(s.known_shape, dtype=np.float64)) for s in outputs)
+    return size <= max(FOLD_BYTES, source)
 
 
 @contextmanager

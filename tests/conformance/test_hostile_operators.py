@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import rnnrt
 from rnnrt import RnnrtError, ShapeError
-from tests.conformance.test_hostile_onnx import body_of, model, node, run
+from tests.conformance.test_hostile_onnx import body_of, model, node, onnx, run
 
 F = np.float32
 W = np.ones((4, 2, 3), F)
@@ -38,6 +39,22 @@ BODY = body_of(node("Identity", ["a"], ["b"]))
 def test_refused(proto: Any, match: str, tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=match):
         run(proto, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "key", ["scan_input_axes", "scan_input_directions", "scan_output_axes", "scan_output_directions"]
+)
+def test_a_scan_with_lists_of_another_length(key: str, tmp_path: Path) -> None:
+    value = onnx.helper.make_tensor_value_info
+    nodes = [node("Add", ["a", "p"], ["b"]), node("Identity", ["q"], ["row"])]
+    body = onnx.helper.make_graph(
+        nodes, "body", [value(n, 1, None) for n in "apq"], [value(n, 1, None) for n in ("b", "row")]
+    )
+    scan = node("Scan", ["zero", "x", "x"], ["last", "y"], body=body, num_scan_inputs=2, **{key: [0, 0, 0]})
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model(scan, constants={"zero": np.zeros(4, F)}).SerializeToString())
+    with pytest.raises(ShapeError, match=f"Scan node 'last': {key} has 3 entries"):
+        rnnrt.load(path)
 
 
 def test_a_loop_that_learns_its_trip_count_while_running(tmp_path: Path) -> None:

@@ -27,6 +27,26 @@ def test_the_last_of_a_value_of_unknown_rank(nodes: tuple[Node, ...]) -> None:
     np.testing.assert_array_equal(evaluate(recognise(graph), {"x": x})[0], evaluate(graph, {"x": x})[0])
 
 
+def test_a_value_of_unknown_rank_that_is_repeated() -> None:
+    kind = np.dtype(np.float32)
+    repeat = Node("Tile", ("x", "times"), ("y",))
+    graph = Graph((Value("x", kind, None),), (Value("y", kind, None),), (repeat,), {"times": np.array([2, 3])})
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(evaluate(recognise(graph), {"x": x})[0], np.tile(x, (2, 3)))
+
+
+def test_an_extent_that_its_type_does_not_hold() -> None:
+    kind = np.dtype(np.float32)
+    nodes = (
+        Node("Shape", ("x",), ("long",)),
+        Node("Cast", ("long",), ("short",), {"to": 6}),
+        Node("Slice", ("short", "zero", "one", "zero"), ("y",)),
+    )
+    constants = {"zero": np.array([0]), "one": np.array([1])}
+    graph = Graph((Value("x", kind, (2**31, "T")),), (Value("y", np.dtype(np.int32), None),), nodes, constants)
+    assert len(recognise(graph).nodes) == 3
+
+
 @pytest.mark.parametrize("attrs", [{}, {"perm": ()}])
 def test_a_transpose_that_names_no_order_turns_the_axes_around(attrs: dict[str, object]) -> None:
     kind = np.dtype(np.float32)

@@ -144,3 +144,15 @@ def test_almost_a_cell_stays(spoiled: str) -> None:
     loops[at] = type(loops[at])("Loop", loops[at].inputs, loops[at].outputs, attrs, "loop")
     lifted = check(graph.replace(nodes=tuple(loops)), {"T": 4, "B": 2})
     assert operators(lifted)["Loop"] == 1
+
+
+def test_an_error_in_lifting_leaves_the_graph_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = loop(CellWriter("GRU", np.random.default_rng(0), 3, 4, Style()), np.random.default_rng(1))
+
+    def broken(*args: object) -> None:
+        raise LookupError("no such thing")
+
+    monkeypatch.setattr("rnnrt.passes.lift", broken)
+    found = recognise(graph)
+    assert found.nodes == graph.nodes
+    assert "LookupError: no such thing" in found.metadata["not_lifted"]

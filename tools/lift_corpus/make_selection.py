@@ -15,7 +15,8 @@ CHOSEN = (
     "tf2onnx_k3_cell_peephole tf2onnx_k3_lstm_unroll_last tf2onnx_tfkeras_gru_reset_before_stateful "
     "tf2onnx163_gru_seq tf2onnx163_op8_simple_rnn_seq k3jax_lstm_last k3torch_lstm_last jax2onnx_fori_gru "
     "torch_scripted_loop_fused torch_traced_loop_lstm torch_dynamo_loop_gru_mix torch_dynamo_scan "
-    "torch_dynamo_lstm_cell torch_traced_gru_packed torch_traced_lstm_flipped"
+    "torch_dynamo_lstm_cell torch_traced_gru_packed torch_traced_lstm_flipped torch_dynamo_plain_gru_cell "
+    "torch_scripted_loop_lstm torch_scripted_grown_gru_step"
 ).split()
 
 

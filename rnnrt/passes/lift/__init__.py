@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from rnnrt.ir import Graph, Node, names_read
 from rnnrt.ops import TensorSpec
-from rnnrt.passes.lift import trace_rules  # noqa: F401 - its rules register themselves
+from rnnrt.passes.lift import trace_recurrent, trace_rules  # noqa: F401 - their rules register themselves
 from rnnrt.passes.lift.around import simplify_around
+from rnnrt.passes.lift.grown import Grown, emit_grown, without_grown
 from rnnrt.passes.lift.loops import CannotLift, read_loop, read_scan
 from rnnrt.passes.lift.recurrences import lift_body
 from rnnrt.passes.lift.rewrite import Rewrite
@@ -67,11 +68,17 @@ def _lifted_loop(node: Node, used: set[str], out: Rewrite) -> bool:
         return False
     out.under(node.name or next(name for name in node.outputs if name))
     read = read_loop if node.op == "Loop" else read_scan
+    lean = _with_outputs(node, used)
+    grown: list[Grown] = []
+    if node.op == "Loop":
+        lean, grown = without_grown(lean, out)
     try:
-        lift_body(node, read(_with_outputs(node, used), out.specs, out.extents), out)
+        lift_body(node, read(lean, out.specs, out.extents), out)
     except CannotLift as reason:
         out.left.append(f"{node.label()}: {reason}")
         return False
+    for item in grown:
+        emit_grown(item, out)
     return True
 
 

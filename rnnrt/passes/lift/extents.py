@@ -198,7 +198,9 @@ class Extents:
         if axis not in at:
             return source, axis
         k = at.index(axis)
-        return (source, axis) if is_reversal(*(int(v.ravel()[k]) for v in (starts, ends, steps))) else None
+        start, end, step = (int(v.ravel()[k]) for v in (starts, ends, steps))
+        whole = start == 0 and step == 1 and end >= (1 << 31) - 1
+        return (source, axis) if whole or is_reversal(start, end, step) else None
 
 
 def is_reversal(start: int, end: int, step: int) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from rnnrt.ir import Graph, Node, Value, names_read
 from rnnrt.ops import TensorSpec
 from rnnrt.passes.fold import fold
+from rnnrt.passes.lift.counters import Counted
 from rnnrt.passes.lift.extents import Extents
 
 _FOR_EVER = (1 << 31) - 1
@@ -108,7 +109,7 @@ def read_loop(node: Node, outer: Mapping[str, TensorSpec], extents: Extents) -> 
     inner |= _state_types(raw.inputs[2:], node.inputs[2:], outer)
     graph, specs = fold(raw, {**outer, **inner})
     specs = {**outer, **specs}
-    ints = _Counted(graph, specs)
+    ints = Counted(graph, specs, extents)
     ints.steps[graph.inputs[0].name] = (1, 0)
     states: dict[str, tuple[str, str, str]] = {}
     for k in range(carried):
@@ -214,40 +215,7 @@ def _state_types(
     return found
 
 
-class _Counted:
-    """Integers of a body as ``slope * step + start``, where `start` may be the last index of an extent."""
-
-    def __init__(self, graph: Graph, specs: Mapping[str, TensorSpec]) -> None:
-        self.graph, self.specs = graph, specs
-        self.steps: dict[str, tuple[int, Hashable]] = {}
-        self.producers = {name: item for item in graph.nodes for name in item.outputs}
-
-    def is_next(self, new: str, old: str) -> bool:
-        """Whether `new` is `old` and one more."""
-        item = self.producers.get(new)
-        while item is not None and item.op in ("Identity", "Cast"):
-            new = item.inputs[0]
-            item = self.producers.get(new)
-        if item is None or item.op != "Add" or old not in item.inputs:
-            return False
-        (other,) = [name for name in item.inputs if name != old] or [old]
-        spec = self.specs.get(other)
-        return spec is not None and spec.value is not None and spec.value.size == 1 and int(spec.value.reshape(())) == 1
-
-    def run(self) -> None:
-        """Follow the counters through the body."""
-        for item in self.graph.nodes:
-            if item.op in ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape") and item.inputs[0] in self.steps:
-                self.steps[item.outputs[0]] = self.steps[item.inputs[0]]
-            elif item.op in ("Add", "Sub") and item.inputs[0] in self.steps:
-                by = self.specs.get(item.inputs[1])
-                slope, start = self.steps[item.inputs[0]]
-                if by is not None and by.value is not None and by.value.size == 1 and isinstance(start, int):
-                    amount = int(by.value.reshape(()))
-                    self.steps[item.outputs[0]] = (slope, start + amount if item.op == "Add" else start - amount)
-
-
-def _check_count(node: Node, graph: Graph, ints: _Counted, lengths: set[Hashable], extents: Extents) -> None:
+def _check_count(node: Node, graph: Graph, ints: Counted, lengths: set[Hashable], extents: Extents) -> None:
     """The loop must run once for each step: as long as its conditions hold, and no longer.
 
     `lengths` are names of one length.

@@ -11,6 +11,7 @@ from rnnrt.ir import Graph, Node, names_read
 from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.ops.control import Control
 from rnnrt.ops.evaluate import evaluate_node
+from rnnrt.passes.fold import foldable
 from rnnrt.passes.lift.cells import Cell
 from rnnrt.passes.lift.extents import Extents
 from rnnrt.passes.prune import prune
@@ -53,11 +54,13 @@ class Rewrite:
             return False
         known = [None if s is None else s.value for s in given]
         if all(s is None or (s.value is not None and s.value.size <= 16) for s in given):
+            if not foldable(given, get_operator(node.op).infer(node, given)):
+                return False
             (array,) = evaluate_node(node, known, {})
         else:
             of_shape = node.op in ("Gather", "Slice") and spec.is_static and spec.dtype.kind in "iu"
             picked = self.extents.picked(node) if of_shape else None
-            if not isinstance(picked, int):
+            if not isinstance(picked, int) or picked > np.iinfo(spec.dtype).max:
                 return False
             array = np.full(spec.known_shape, picked, spec.dtype)
         self.constants[node.outputs[0]] = array
@@ -72,7 +75,9 @@ class Rewrite:
             return TensorSpec(spec.dtype, tuple(d if isinstance(d, int) and d > 0 else None for d in shape))
         if node.op == "Reshape" or spec.is_static or shape is None or len(shape) < len(given):
             return spec
-        if node.op == "Tile" and len(shape) == len(given):
+        if node.op == "Tile":
+            if len(shape) != len(given):
+                return spec  # the rank of what is repeated is not known
             products = (
                 d * g if isinstance(d, int) and isinstance(g, int) else None for d, g in zip(shape, given, strict=True)
             )
