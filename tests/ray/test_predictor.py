@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import rnnrt
-from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
-from rnnrt.ir import Node, Value
+from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError, StateError
+from rnnrt.ir import Graph, Node, Value
 from rnnrt.layers import GRU, LSTM, Concatenate, Dense, Embedding
 from rnnrt.models import Model
 from rnnrt.ray import Predictor
@@ -214,3 +214,39 @@ def test_a_mean_over_the_batch_is_no_result_of_a_row():
     mean = (Node("ReduceMean", ("products", "axis"), ("mean",), {"keepdims": 1}),)
     with pytest.raises(RnnrtError, match=r"outputs \['mean'\] have no axis of the batch that could be told"):
         Predictor(network(after=mean), {"seq": "x"})
+
+
+def test_several_inputs_whose_batch_is_not_the_first_axis():
+    graph = network(0).graph
+    state = Value("start", np.dtype("float32"), (1, None, HIDDEN))
+    nodes = tuple(
+        Node(n.op, (*n.inputs, "", "start"), n.outputs, n.attrs, n.name) if n.op == "GRU" else n for n in graph.nodes
+    )
+    model = Model.from_graph(graph.replace(inputs=(*graph.inputs, state), nodes=nodes))
+    xs = sequences(3, 5, 3, 3)
+    h0 = np.random.default_rng(4).standard_normal((4, 1, HIDDEN)).astype(np.float32)
+    out = Predictor(model, batch_axes={"x": 1, "start": 1}, keep=[])({"x": ragged(xs), "start": h0})
+    for x, h, products, last in zip(xs, h0, out["products"], out["state"], strict=True):
+        want = model(x[:, None], h[:, None])
+        np.testing.assert_array_equal(products, want[0][:, 0])
+        np.testing.assert_array_equal(last, want[1][0])
+    with pytest.raises(StateError, match=r"input 'start' of shape .* has no free axis 0 for the batch; name the axis"):
+        Predictor(model, batch_axes={"x": 1})
+
+
+def test_several_inputs_whose_rows_are_mixed_are_refused():
+    values = [Value(name, np.dtype("float32"), (None, 3)) for name in "ab"]
+    nodes = (Node("ReduceMean", ("a", "axes"), ("mean",), {"keepdims": 1}), Node("Sub", ("b", "mean"), ("y",)))
+    graph = Graph(tuple(values), (Value("y", np.dtype("float32"), (None, 3)),), nodes, {"axes": np.array([0])})
+    with pytest.raises(StateError, match=r"ReduceMean node .* brings the rows of a batch together"):
+        Predictor(Model.from_graph(graph))
+
+
+def test_one_input_whose_rows_would_be_mixed_is_run_row_by_row():
+    value = Value("x", np.dtype("float32"), (None, None, FEATURES))
+    nodes = (Node("ReduceMean", ("x", "axes"), ("mean",), {"keepdims": 1}), Node("Sub", ("x", "mean"), ("y",)))
+    graph = Graph((value,), (Value("y", value.dtype, value.shape),), nodes, {"axes": np.array([0, 1])})
+    xs = sequences(4, 4, 2)
+    out = Predictor(Model.from_graph(graph), keep=[])({"x": ragged(xs)})
+    for x, y in zip(xs, out["y"], strict=True):
+        np.testing.assert_allclose(y, x - x.mean(0, dtype=np.float64), atol=1e-6)
