@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rnnrt import initializers, layers, models
     from rnnrt.layers import Input
     from rnnrt.models import Model, Sequential, check, load
+    from rnnrt.models.streams import StreamPool
     from rnnrt.runtime import Stream
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ __all__ = [
     "ShapeError",
     "StateError",
     "Stream",
+    "StreamPool",
     "UnsupportedModelError",
     "__version__",
     "check",
@@ -41,6 +43,7 @@ _HOMES = {
     "Model": "rnnrt.models",
     "Sequential": "rnnrt.models",
     "Stream": "rnnrt.runtime",
+    "StreamPool": "rnnrt.models.streams",
     "check": "rnnrt.models",
     "load": "rnnrt.models",
 }

@@ -30,6 +30,7 @@ from rnnrt.cli.common import (
     shape_text,
 )
 from rnnrt.models import load
+from rnnrt.runtime.states import find_state_pairs
 
 
 @click.command()
@@ -50,6 +51,7 @@ def inspect(
     graph, rows = loaded.graph, loaded.describe(feeds)
     flops = sum(row.flops for row in rows)
     hosted = [row for row in rows if not row.native]
+    states = find_state_pairs(graph)
     if as_json:
         say_json(
             {
@@ -58,6 +60,8 @@ def inspect(
                 "outputs": info_rows(loaded.outputs),
                 "parameters": parameters(graph),
                 "recurrent": recurrent_layers(graph),
+                "states": [asdict(pair) for pair in states.pairs],
+                "unclear_states": {name: list(options) for name, options in states.ambiguous.items()},
                 **lifted_rows(graph),
                 "shapes": {name: list(shape) for name, shape in shapes.items()},
                 "flops": flops,
@@ -73,6 +77,10 @@ def inspect(
             say(f"  {word} {escape(info.name)}: {info.dtype} {shape_text(info.shape)}")
     for line, n in Counter(recurrent_layers(graph)).items():
         say(f"  {line}" + (f", {n} times" if n > 1 else ""))
+    for pair in states.pairs:
+        say(f"  state {escape(pair.input)}: output {escape(pair.output)} of the call before (told by {pair.how})")
+    for name, options in states.ambiguous.items():
+        say(f"  state {escape(name)}? one of the outputs {escape(', '.join(options))}: give stream(states=...)")
     lifted_lines(graph)
     say(f"  {count(parameters(graph))} parameters")
     say("[bold]a run[/] with " + ", ".join(f"{escape(name)} {shape_text(shape)}" for name, shape in shapes.items()))

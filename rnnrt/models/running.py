@@ -13,7 +13,8 @@ from rnnrt.errors import ModelFormatError, RnnrtError, ShapeError
 from rnnrt.formats.container import Vector, write_container
 from rnnrt.ir import Graph, Value
 from rnnrt.layers.variable import Changes
-from rnnrt.runtime import NodeInfo, Session, Stream, describe
+from rnnrt.models.streams import Streaming
+from rnnrt.runtime import NodeInfo, Session, describe
 from rnnrt.samples import suitable_inputs
 
 
@@ -36,7 +37,7 @@ def described(value: Value) -> TensorInfo:
     return TensorInfo(value.name, value.dtype, shape)
 
 
-class Running:
+class Running(Streaming):
     """What a model does without training: it runs.
 
     Subclasses say what the graph is, and when it has changed.
@@ -52,6 +53,7 @@ class Running:
         self._seen = -1
         self._now: tuple[Graph, Session] | None = None
         self._names: list[str] = []
+        self._sources = {}
 
     def build_graph(self) -> Graph:
         """The graph with the weights as they are now."""
@@ -67,6 +69,7 @@ class Running:
 
     def _take(self, graph: Graph) -> tuple[Graph, Session]:
         self._now = (graph, Session(graph, threads=self._threads))
+        self._sources = {}
         self._names = [v.name for v in graph.inputs]
         return self._now
 
@@ -277,13 +280,3 @@ class Running:
             ]
         except RnnrtError:
             return []
-
-    def stream(self, batch_size: int = 1) -> Stream:
-        """A stream of `batch_size` sequences, fed step by step; it owns its state, and the weights are shared.
-
-        Raises
-        ------
-        StateError
-            The network cannot be streamed: it reads the sequence backwards, say.
-        """
-        return Stream(self.graph, batch_size, threads=self._threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,11 +68,17 @@ def _by_stream(model: Model, x: np.ndarray) -> Steps:
     if x.ndim < 2:
         raise StateError(f"the input has shape {x.shape}; a stream needs a batch axis and a time axis")
     stream = _stream_for(model, x.shape)
+    axis = stream.time_axis
+    assert axis is not None, "it has been looked for"
     pieces = []
-    for step in np.moveaxis(x, stream.time_axis, 0):
-        y = stream.step(np.ascontiguousarray(step))
-        pieces.append([np.array(part) for part in (y if isinstance(y, tuple) else (y,))])
-    return Steps(_joined(pieces, stream.output_axes, np.stack))
+    for t in range(x.shape[axis]):
+        y = stream.run(np.ascontiguousarray(np.take(x, [t], axis)))
+        pieces.append(y if isinstance(y, tuple) else (y,))
+    due = [[y for y in own if y is not None] for own in zip(*pieces, strict=True)]
+    if not all(due):
+        raise StateError(f"an input of shape {x.shape} is too short for the windows of the network")
+    axes = stream.output_axes
+    return Steps(tuple(own[-1] if a is None else np.concatenate(own, a) for own, a in zip(due, axes, strict=True)))
 
 
 def _stream_for(model: Model, shape: tuple[int, ...]) -> Stream:
@@ -83,19 +89,9 @@ def _stream_for(model: Model, shape: tuple[int, ...]) -> Stream:
         except StateError as error:
             first = first or error
             continue
-        if stream.time_axis == 1 - axis:
+        if stream.time_axis == 1 - axis or (axis == 0 and (stream.time_axis or 0) > 1):
             return stream
     raise first or StateError(f"the time axis of an input of shape {shape} was not found")
-
-
-def _joined(
-    pieces: Sequence[Sequence[np.ndarray]],
-    axes: Sequence[int | None],
-    join: Callable[[list[np.ndarray], int], np.ndarray],
-) -> tuple[np.ndarray, ...]:
-    """Outputs with an axis of time put together along it; of others the last."""
-    parts = [[piece[k] for piece in pieces] for k in range(len(axes))]
-    return tuple(own[-1] if axis is None else join(own, axis) for own, axis in zip(parts, axes, strict=True))
 
 
 def _by_states(model: Model, feeds: Mapping[str, np.ndarray]) -> Steps:
@@ -114,7 +110,8 @@ def _by_states(model: Model, feeds: Mapping[str, np.ndarray]) -> Steps:
         results = model.run(None, {**now, **states})
         states = {name: results[order[output]] for name, output in pairs.items()}
         pieces.append(results)
-    return Steps(_joined(pieces, axes, np.concatenate))
+    parts = [[piece[k] for piece in pieces] for k in range(len(axes))]
+    return Steps(tuple(own[-1] if a is None else np.concatenate(own, a) for own, a in zip(parts, axes, strict=True)))
 
 
 def state_pairs(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:

@@ -46,13 +46,21 @@ class Session:
         The instruction set; by default the widest of this processor, or what RNNRT_ISA says.
     threads : int, optional
         How many threads a run may use; by default RNNRT_NUM_THREADS, or every processor available.
+    packs : PackCache, optional
+        Packed weights to share with other sessions of graphs that hold the same arrays.
     """
 
-    def __init__(self, graph: Graph, target: Target | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        target: Target | None = None,
+        threads: int | None = None,
+        packs: PackCache | None = None,
+    ) -> None:
         self.target = target or Target.detect()
         self.threads = thread_count(threads)
         self.graph, self.specs = specialise(graph, {v.name: TensorSpec(v.dtype, v.shape) for v in graph.inputs})
-        self._packs = PackCache()
+        self.packs = PackCache() if packs is None else packs
         self._bound: OrderedDict[tuple[Any, ...], _Bound] = OrderedDict()
         self._lock = threading.Lock()
         self._deciding = _deciding_inputs(self.graph)
@@ -155,7 +163,7 @@ class Session:
     def plan_for(self, given: Mapping[str, Any]) -> tuple[Graph, Plan | None]:
         """The folded graph and the plan for what `specialised` takes (plan None: shapes depend on data)."""
         graph, specs = self.specialised(given)
-        return graph, lower(graph, specs, self.target, self._packs, self.threads)
+        return graph, lower(graph, specs, self.target, self.packs, self.threads)
 
     def executor_for(self, shapes: Mapping[str, tuple[int, ...]]) -> program.Executor | None:
         """An executor of the caller's own for these input shapes; None when shapes depend on data."""
@@ -192,7 +200,7 @@ class Session:
             known = array.copy() if fix_deciding and i in self._deciding else None
             specs[value.name] = TensorSpec(array.dtype, array.shape, known)
         graph, all_specs = specialise(self.graph, specs)
-        return _Bound(graph, lower(graph, all_specs, self.target, self._packs, self.threads))
+        return _Bound(graph, lower(graph, all_specs, self.target, self.packs, self.threads))
 
 
 class BoundPlan:

@@ -8,214 +8,231 @@ from typing import Any
 import numpy as np
 
 from rnnrt._kernels import program
-from rnnrt._kernels.stepper import MAX_OUTPUTS, BusyError, Stepper
+from rnnrt._kernels.stepper import BusyError, Stepper
 from rnnrt.errors import RnnrtError, ShapeError, StateError
-from rnnrt.ir import Dim, Graph, Node, Shape, Value
-from rnnrt.ops import TensorSpec
-from rnnrt.passes import specialise
-from rnnrt.passes.expose_state import expose_states
-from rnnrt.passes.follow_time import RECURRENT, mixing, time_axes
-from rnnrt.plan import Target
-from rnnrt.runtime.session import Session
-
-_LENGTHS = (7, 11)
-"""Lengths that tell the axis of time by its difference."""
+from rnnrt.ir import Graph
+from rnnrt.plan import PackCache, Target
+from rnnrt.runtime.feeding import Source
+from rnnrt.runtime.kept import BUSY, Kept
+from rnnrt.runtime.layout import Layout
+from rnnrt.runtime.pieces import Arrays, fitting_state, in_order, step_of, with_axis
 
 
-class Stream:
+class Stream(Kept):
     """Runs a network over a sequence that arrives in pieces; the pieces give what the whole would have given.
+
+    A network is fed along its time where everything in it either treats steps alone, or is a recurrence that runs
+    forward, or a convolution or pool that reaches back only. A network that takes its states as inputs and gives them
+    as outputs may also take a block of samples a call; the stream then carries the states from call to call.
 
     Parameters
     ----------
-    graph : Graph
-        One input that carries time; recurrent nodes that run forward only.
+    graph : Graph or Source
+        A `Source` has all but `batch_size` and `initial_state` already.
     batch_size : int
         Sequences side by side.
     target : Target, optional
     threads : int, optional
         As for `Session`.
+    dtype : dtype-like, optional
+        float32 or float64 to compute in; by default what the network has.
+    states : mapping of str to str, optional
+        States that the network takes as inputs and gives as outputs: output by input. By default they are found, see
+        `rnnrt.runtime.states.find_state_pairs`; {} says that there are none.
+    initial_state : mapping of str to array_like, optional
+        What the stream begins with, by state; zeros, or what the network says, for others.
+    packs : PackCache, optional
+        As for `Session`.
 
     Raises
     ------
     StateError
-        The network cannot be streamed; the message names the node and the reason.
+        The network cannot be streamed; the message names the node and the reason. Or states are not clear.
+    ShapeError
+        An initial state does not fit.
     """
 
     def __init__(
-        self, graph: Graph, batch_size: int = 1, target: Target | None = None, threads: int | None = None
+        self,
+        graph: Graph | Source,
+        batch_size: int = 1,
+        target: Target | None = None,
+        threads: int | None = None,
+        *,
+        dtype: Any = None,
+        states: Mapping[str, str] | None = None,
+        initial_state: Mapping[str, Any] | None = None,
+        packs: PackCache | None = None,
     ) -> None:
-        if len(graph.inputs) != 1 or graph.inputs[0].shape is None:
-            raise StateError("a stream takes networks with one input of known rank; feed states yourself with run()")
-        value = graph.inputs[0]
-        self.time_axis, layouts = _find_time(graph, batch_size)
-        shape = _shape_for(value, self.time_axis, batch_size, None)
-        short, long = (specs for _, specs in layouts)
-        axes = time_axes(layouts[0][0], short, long, _LENGTHS)
-        self._output_axes = tuple(axes.get(v.name) for v in graph.outputs)
-        known = {
-            name: spec.value
-            for name, spec in short.items()
-            if spec.value is not None and (other := long[name].value) is not None and np.array_equal(spec.value, other)
-        }
-        fixed, _ = specialise(graph, {value.name: TensorSpec(value.dtype, shape)})
-        fixed = fixed.replace(inputs=(Value(value.name, value.dtype, shape),))
-        exposed, self._slots = expose_states(fixed, batch_size, known)
-        self._n_outputs = len(graph.outputs)
-        self._session = Session(exposed, target, threads)
-        self._stepper = self._make_stepper(_shape_for(value, self.time_axis, batch_size, 1))
-        self._states = self._initial()
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise StateError(f"batch_size={batch_size!r}: a stream runs one sequence or more side by side")
+        self.batch_size = int(batch_size)
+        if not isinstance(graph, Source):
+            graph = Source(graph, target, threads, dtype=dtype, states=states, packs=packs)
+        self._source = graph
+        begin = {} if initial_state is None else dict(initial_state)
+        self._start(self._source.pieces(self.batch_size, begin))
+        self._initial = self._checked(begin, [slot.initial for slot in self._slots])
+        self._held = [array.copy() for array in self._initial]
 
-    def step(self, x: Any) -> Any:
-        """One time step.
+    def step(self, x: Any, *more: Any, out: Any = None) -> Any:
+        """One time step; of a network that takes a block a call, one call.
 
         Parameters
         ----------
-        x : array_like
-            The input without its time axis, such as (batch_size, features).
+        x : array_like or mapping of str to array_like
+            The input without its time axis, such as (batch_size, features); of several inputs the first one, or all by
+            name.
+        *more : array_like
+            Further inputs, in their order.
+        out : ndarray or tuple of ndarray, optional
+            Where the outputs go: C-contiguous arrays of exactly their dtypes and shapes.
 
         Returns
         -------
         ndarray or tuple of ndarray
-            The outputs; those that carry time come without that axis.
+            The outputs; those that carry time come without that axis. None in the place of an output of which no step
+            is due yet: of a network with strides, say.
+
+        Raises
+        ------
+        ShapeError
+            An input or `out` does not fit; the state is as before.
+        StateError
+            Another thread uses the stream at this moment, or it is closed.
         """
-        if self._stepper is not None:
+        stepper = self._stepper
+        if stepper is not None and not more:
             try:
-                y = self._stepper.step(x)
-            except BusyError as error:
-                raise StateError(f"{error}; give each thread its own stream") from None
-            except program.KernelError as error:
-                raise RnnrtError(str(error)) from None
+                y = stepper.step(x) if out is None else _step_into(stepper, x, out)
+            except (BusyError, program.KernelError) as error:
+                raise _explained(error) from None
             if y is not None:
                 return y
-        results = self._advance(np.expand_dims(np.asarray(x), self.time_axis))
-        outputs = [
-            y if axis is None else y[(slice(None),) * axis + (0,)]
-            for y, axis in zip(results, self._output_axes, strict=True)
-        ]
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        arrays = [np.asarray(a) for a in in_order((x, *more), self._names, self._source.pairs)]
+        with self._alone():
+            pieces = self._open()
+            full = [with_axis(a, feed.time) for a, feed in zip(arrays, pieces.layout.feeds, strict=True)]
+            stepper = self._stepper  # another thread may have made it meanwhile
+            exact = pieces.exact(full[0]) if len(full) == 1 else None
+            if stepper is None and exact is not None:
+                stepper = pieces.stepper(full, self._held)
+                if stepper is not None:
+                    self._held, self._stepper = [], stepper
+            if stepper is None or exact is None:
+                results, states = pieces.advance(full, self._states)
+                y = _given([step_of(y, r) for y, r in zip(results, pieces.layout.results, strict=True)], out)
+                self._states = states
+                return y
+        try:
+            y = stepper.step(exact) if out is None else _step_into(stepper, exact, out)
+        except (BusyError, program.KernelError) as error:
+            raise _explained(error) from None
+        if y is not None:
+            return y
+        with self._alone():  # `out` has other strides, or a block has another size than the first one
+            results, states = pieces.advance(full, self._states)
+            y = _given([step_of(y, r) for y, r in zip(results, pieces.layout.results, strict=True)], out)
+            self._states = states
+            return y
 
-    def run(self, chunk: Any) -> Any:
-        """A chunk of any length, in the network's own layout; the state goes on from the last call."""
-        results = self._advance(np.asarray(chunk))
-        return results[0] if len(results) == 1 else tuple(results)
+    def run(self, chunk: Any, *more: Any) -> Any:
+        """A piece of any length, also an empty one, in the network's own layout; the state goes on from the last call.
+
+        Parameters
+        ----------
+        chunk : array_like or mapping of str to array_like
+            The input, or all inputs by name.
+        *more : array_like
+            Further inputs, in their order.
+
+        Returns
+        -------
+        ndarray or tuple of ndarray
+            The outputs. Those that carry time have as many steps as are due; others are None as long as none is.
+
+        Raises
+        ------
+        ShapeError
+            An input does not fit; the state is as before.
+        StateError
+            The network takes a block a call; or as for `step`.
+        """
+        arrays = [np.asarray(x) for x in in_order((chunk, *more), self._names, self._source.pairs)]
+        with self._alone():
+            pieces = self._open()
+            if pieces.layout.whole:
+                raise StateError(
+                    f"the network cannot be cut along time ({pieces.layout.whole}); call step for each block"
+                )
+            results, self._states = pieces.advance(arrays, self._states)
+        return _given(list(results), None)
+
+    @property
+    def time_axis(self) -> int | None:
+        """The axis of time of the first input that has one; None of a network that takes a block a call."""
+        return next((f.time for f in self._layout.feeds if f.time is not None), None)
 
     @property
     def output_axes(self) -> tuple[int | None, ...]:
-        """For each output of the network the axis that time has in it; None where it has none."""
-        return self._output_axes
-
-    def reset(self) -> None:
-        """Back to the initial state."""
-        self._states = self._initial()
+        """For each output of `run` the axis that time has in it; None where it has none."""
+        return tuple(result.time for result in self._layout.results)
 
     @property
-    def state(self) -> dict[str, np.ndarray]:
-        """Copies of the states by name, each (1, batch_size, hidden); assign such a dict to restore them."""
-        return {slot.name: array.copy() for slot, array in zip(self._slots, self._states, strict=True)}
+    def _layout(self) -> Layout:
+        return self._open().layout
 
-    @state.setter
-    def state(self, value: Mapping[str, Any]) -> None:
-        if set(value) != {slot.name for slot in self._slots}:
-            raise StateError(f"the stream's states are {[s.name for s in self._slots]}, got {sorted(value)}")
-        arrays = []
-        for slot in self._slots:
-            array = np.array(value[slot.name], slot.initial.dtype, order="C")
-            if array.shape != slot.initial.shape:
-                raise ShapeError(f"state {slot.name!r} has shape {slot.initial.shape}, got {array.shape}")
-            arrays.append(array)
-        self._states = arrays
+    def __reduce__(self) -> tuple[Any, ...]:
+        source = self._source
+        if any(node.op == "Python" for g in (source.given, *source.given.subgraphs()) for node in g.nodes):
+            raise StateError("the network holds a Python function, which cannot be sent to another process")
+        made = source.given, self.batch_size, source.options, source.dtype, source.pairs
+        initial = {slot.name: array for slot, array in zip(self._slots, self._initial, strict=True)}
+        return _remade, (type(self), made, initial, self.state)
 
-    def _initial(self) -> list[np.ndarray]:
-        return [slot.initial.copy() for slot in self._slots]
-
-    @property
-    def _states(self) -> list[np.ndarray]:
-        return self._held if self._stepper is None else self._stepper.states
-
-    @_states.setter
-    def _states(self, arrays: list[np.ndarray]) -> None:
-        self._held = arrays
-        if self._stepper is not None:
-            self._stepper.set_states(arrays)
-
-    def _advance(self, chunk: np.ndarray) -> list[np.ndarray]:
-        results = self._session.run([chunk, *self._states])
-        self._states = results[self._n_outputs :]
-        return results[: self._n_outputs]
-
-    def _make_stepper(self, shape: Shape) -> Stepper | None:
-        """The fast path of `step`, where the plan of one step has shapes that do not depend on data."""
-        first = self._session.graph.inputs[0]
-        extents = tuple(d for d in shape if isinstance(d, int))
-        if len(extents) != len(shape):
-            return None
-        shapes = {slot.name: slot.initial.shape for slot in self._slots}
-        shapes[first.name] = extents
-        executor = self._session.executor_for(shapes)
-        if executor is None or len(self._output_axes) > MAX_OUTPUTS:
-            return None
-        outputs = [
-            (dtype, tuple(d for i, d in enumerate(full) if i != axis))
-            for (dtype, full), axis in zip(executor.output_specs, self._output_axes, strict=False)
+    def _checked(self, given: Mapping[str, Any], otherwise: Arrays) -> Arrays:
+        """States as the caller gives them, or what there is."""
+        names = [slot.name for slot in self._slots]
+        if unknown := [name for name in given if name not in names]:
+            raise StateError(f"initial_state: {unknown} are not known; the stream's states are {names}")
+        return [
+            fitting_state(slot, given[slot.name]) if slot.name in given else array
+            for slot, array in zip(self._slots, otherwise, strict=True)
         ]
-        step_shape = tuple(d for i, d in enumerate(extents) if i != self.time_axis)
-        return Stepper(executor, (first.dtype, step_shape), outputs, self._initial())
 
 
-def stream_obstacles(graph: Graph, batch_size: int = 1) -> tuple[str, ...]:
-    """Every reason for which `Stream` refuses a network; empty where it takes it."""
-    try:
-        Stream(graph, batch_size)
-        return ()
-    except (StateError, ShapeError) as error:
-        first = str(error)
-    if len(graph.inputs) != 1 or graph.inputs[0].shape is None:
-        return (first,)
-    try:
-        _, layouts = _find_time(graph, batch_size)
-    except StateError:
-        return (first,)
-    (folded, short), (_, long) = layouts
-    return tuple(mixing(folded, short, long, _LENGTHS)) or (first,)
+def _step_into(stepper: Stepper, x: Any, out: Any) -> Any:
+    """One step by the fast path into the caller's memory; None where the arrays are not exactly what it takes."""
+    into = tuple(out) if isinstance(out, (tuple, list)) else (out,)
+    arrays = [x, *into]
+    if any(np.may_share_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i]):
+        raise ShapeError("out shares memory with the input or with itself; give arrays of their own")
+    y = stepper.step_into(x, into)
+    return out if y is not None and not isinstance(out, list) else y
 
 
-def _shape_for(value: Value, axis: int, batch_size: int, length: int | None) -> Shape:
-    shape: list[Dim] = list(value.shape or ())
-    shape[1 - axis], shape[axis] = batch_size, length
-    return tuple(shape)
+def _explained(error: Exception) -> RnnrtError:
+    return StateError(BUSY) if isinstance(error, BusyError) else RnnrtError(str(error))
 
 
-def _find_time(graph: Graph, batch_size: int) -> tuple[int, list[tuple[Graph, dict[str, TensorSpec]]]]:
-    """Which axis of the input is time, and the graph specialised for two lengths of it.
-
-    Time is the axis that reaches the time of the recurrent nodes; axis 1, Keras's, is tried first where the
-    declared shape leaves both free.
-    """
-    value = graph.inputs[0]
-    shape = value.shape or ()
-    if len(shape) < 2:
-        raise StateError(f"input {value.name!r} has shape {shape}; a stream needs a batch axis and a time axis")
-    for axis in (1, 0):
-        if isinstance(shape[1 - axis], int) and shape[1 - axis] != batch_size:
-            continue
-        try:
-            made = [
-                specialise(graph, {value.name: TensorSpec(value.dtype, _shape_for(value, axis, batch_size, n))})
-                for n in _LENGTHS
-            ]
-        except ShapeError:
-            continue
-        short, long = (specs for _, specs in made)
-        recurrent = [node for node in made[0][0].nodes if node.op in RECURRENT]
-        if not recurrent:
-            raise StateError("the network has no recurrent node whose state could be kept")
-        if all(_runs_along(node, short, long) for node in recurrent):
-            return axis, made
-    raise StateError(f"the time axis of input {value.name!r} of shape {shape} was not found for batch {batch_size}")
+def _remade(kind: type[Stream], made: tuple[Any, ...], initial: dict[str, Any], state: dict[str, Any]) -> Stream:
+    """A stream from its pickle."""
+    graph, batch_size, options, dtype, pairs = made
+    stream = kind(graph, batch_size, *options, dtype=dtype, states=pairs, initial_state=initial)
+    stream.state = state
+    return stream
 
 
-def _runs_along(node: Node, short: Mapping[str, TensorSpec], long: Mapping[str, TensorSpec]) -> bool:
-    """Whether the time axis of a recurrent node's input grows with the sequence."""
-    a, b = short[node.inputs[0]].shape, long[node.inputs[0]].shape
-    at = int(node.attrs.get("layout", 0))
-    return a is not None and b is not None and a[at] != b[at]
+def _given(results: list[np.ndarray | None], out: Any) -> Any:
+    """Results as a caller gets them, in `out` where that is given."""
+    if out is not None:
+        into = list(out) if isinstance(out, (tuple, list)) else [out]
+        specs = [None if y is None else (y.dtype, y.shape) for y in results]
+        if [(a.dtype, a.shape) if isinstance(a, np.ndarray) else None for a in into] != specs:
+            raise ShapeError(f"out does not fit; the outputs are {specs}")
+        if not all(a.flags.writeable for a in into):
+            raise ShapeError("out cannot be written to; give an array that can")
+        for y, place in zip(results, into, strict=True):
+            np.copyto(place, y)  # type: ignore[arg-type]
+        results = into
+    return results[0] if len(results) == 1 else tuple(results)

@@ -45,6 +45,7 @@ def row_axes(graph: Graph, small: Mapping[str, TensorSpec], large: Mapping[str, 
             try:
                 time_axes(graph.replace(nodes=(node,)), small, large, SIZES)
             except StateError:
+                _check(node, axes, small, large)  # which may know a better reason
                 raise _mixed(node) from None
         raise
     for node in graph.nodes:

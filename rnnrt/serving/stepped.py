@@ -19,10 +19,9 @@ from rnnrt.ops import TensorSpec, get_operator
 from rnnrt.ops.recurrent_shapes import DROP, LENGTHS, MASK
 from rnnrt.passes import specialise
 from rnnrt.passes.expose_state import expose_states
-from rnnrt.passes.follow_time import RECURRENT, time_axes
+from rnnrt.passes.follow_time import RECURRENT, Followed, time_axes
 from rnnrt.runtime import Session
-from rnnrt.runtime.stream import _LENGTHS as LENGTHS_TRIED
-from rnnrt.runtime.stream import _find_time, _shape_for
+from rnnrt.runtime.time_search import LENGTHS_TRIED, find_time, shape_for
 from rnnrt.serving.rows import SIZES, row_axes
 
 Arrays = list[np.ndarray]
@@ -103,25 +102,25 @@ def make_stepped(graph: Graph, threads: int | None = None) -> Stepped:
     value = sole_input(graph)
     fixed = False
     try:
-        time_axis, layouts = _find_time(graph, SIZES[0])
+        time_axis, layouts = find_time(graph, SIZES[0])
     except StateError:
         if 1 not in (value.shape or ())[:2]:
             raise
         fixed = True
-        time_axis, layouts = _find_time(graph, 1)
+        time_axis, layouts = find_time(graph, 1)
     batch_axis = 1 - time_axis
     simple, short = layouts[0]
     long = layouts[1][1]
-    times = time_axes(simple, short, long, LENGTHS_TRIED)
+    times = time_axes(simple, short, long, LENGTHS_TRIED[0])
     refuse_lengths(simple)
     if fixed:
         rows = {v.name: _only_row(v.name, short, times) for v in simple.outputs}
     else:
-        shape = _shape_for(value, time_axis, SIZES[1], LENGTHS_TRIED[0])
+        shape = shape_for(value, time_axis, SIZES[1], LENGTHS_TRIED[0][0])
         _, larger = specialise(graph, {value.name: TensorSpec(value.dtype, shape)})
         rows = row_axes(simple, short, larger)
     outputs = tuple(OutputAxes(rows[v.name], times.get(v.name)) for v in simple.outputs)
-    wanted = (1 if fixed else SIZES[0], LENGTHS_TRIED[0])
+    wanted = (1 if fixed else SIZES[0], LENGTHS_TRIED[0][0])
     for v, axes in zip(simple.outputs, outputs, strict=True):
         extents = short[v.name].shape or ()
         got = (extents[axes.batch], wanted[1] if axes.time is None else extents[axes.time])
@@ -132,11 +131,11 @@ def make_stepped(graph: Graph, threads: int | None = None) -> Stepped:
         for name, spec in short.items()
         if spec.value is not None and (other := long[name].value) is not None and np.array_equal(spec.value, other)
     }
-    free = list(_shape_for(value, time_axis, 1, None))
+    free = list(shape_for(value, time_axis, 1, None))
     free[batch_axis] = 1 if fixed else None
     opened, _ = specialise(graph, {value.name: TensorSpec(value.dtype, tuple(free))})
     opened = opened.replace(inputs=(Value(value.name, value.dtype, tuple(free)),))
-    exposed, slots = expose_states(opened, 1 if fixed else SIZES[0], known)
+    exposed, slots = expose_states(opened, Followed(times), short, known)
     initial, axes_of = [], []
     layout_of = {
         n.name or next(o for o in n.outputs if o): int(n.attrs.get("layout", 0))

@@ -19,8 +19,7 @@ from rnnrt.ops.recurrent_shapes import LENGTHS
 from rnnrt.passes import specialise
 from rnnrt.passes.follow_time import RECURRENT, time_axes
 from rnnrt.runtime import Session
-from rnnrt.runtime.stream import _LENGTHS as LENGTHS_TRIED
-from rnnrt.runtime.stream import _find_time, _shape_for
+from rnnrt.runtime.time_search import LENGTHS_TRIED, find_time, shape_for
 from rnnrt.serving.rows import SIZES, row_axes
 from rnnrt.serving.slots import bucket
 from rnnrt.serving.stepped import OutputAxes, refuse_lengths, sole_input, with_operand
@@ -147,7 +146,7 @@ def _make_padded(graph: Graph, value: Value, threads: int | None) -> Whole:
     StateError, ShapeError
         Padding would not be exact.
     """
-    time_axis, layouts = _find_time(graph, SIZES[0])
+    time_axis, layouts = find_time(graph, SIZES[0])
     (simple, short), (_, long) = layouts
     if isinstance((value.shape or ())[time_axis], int):
         raise StateError(f"input {value.name!r} has a fixed length")
@@ -156,19 +155,19 @@ def _make_padded(graph: Graph, value: Value, threads: int | None) -> Whole:
         Node(n.op, n.inputs, n.outputs, {**n.attrs, "direction": "forward"}, n.name) if n.op in RECURRENT else n
         for n in simple.nodes
     )
-    times = time_axes(simple.replace(nodes=forward), short, long, LENGTHS_TRIED)
+    times = time_axes(simple.replace(nodes=forward), short, long, LENGTHS_TRIED[0])
     for node in simple.nodes:
         carries = node.op not in (*RECURRENT, "Shape", "Size") and any(name in times for name in node.inputs)
         if carries and not all(name in times for name in node.outputs if name):
             raise StateError(f"{node.label()} picks a time step by its position")
     _, larger = specialise(
-        graph, {value.name: TensorSpec(value.dtype, _shape_for(value, time_axis, SIZES[1], LENGTHS_TRIED[0]))}
+        graph, {value.name: TensorSpec(value.dtype, shape_for(value, time_axis, SIZES[1], LENGTHS_TRIED[0][0]))}
     )
     rows = row_axes(simple, short, larger)
     outputs = tuple(OutputAxes(rows[v.name], times.get(v.name)) for v in simple.outputs)
     for v, axes in zip(simple.outputs, outputs, strict=True):
         extents = short[v.name].shape or ()
-        if extents[axes.batch] != SIZES[0] or (axes.time is not None and extents[axes.time] != LENGTHS_TRIED[0]):
+        if extents[axes.batch] != SIZES[0] or (axes.time is not None and extents[axes.time] != LENGTHS_TRIED[0][0]):
             raise StateError(f"output {v.name!r} has the batch or the time in one axis with something else")
     opened, _ = specialise(graph, {value.name: TensorSpec(value.dtype, value.shape)})
     name = "rnnrt.lengths"
@@ -182,7 +181,7 @@ def _batch_axis(graph: Graph, value: Value) -> int:
     """Axis 0, unless recurrent nodes say that this is time."""
     for size in (SIZES[0], 1):
         try:
-            return 1 - _find_time(graph, size)[0]
+            return 1 - find_time(graph, size)[0]
         except RnnrtError:
             continue
     return 0
