@@ -57,6 +57,7 @@ _MODULES = {
     "metrics",
     "models",
     "optimizers",
+    "ray",
     "regularizers",
     "serving",
     "torch",

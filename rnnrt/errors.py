@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class RnnrtError(Exception):
@@ -27,10 +28,13 @@ class UnsupportedModelError(RnnrtError):
     """
 
     def __init__(self, source: str, reasons: Iterable[str], task: str = "run") -> None:
-        self.source = source
+        self.source, self.task = source, task
         self.reasons: tuple[str, ...] = tuple(dict.fromkeys(reasons))
         lines = "\n".join(f"  - {reason}" for reason in self.reasons)
         super().__init__(f"{source} cannot be {task} exactly:\n{lines}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.source, self.reasons, self.task)  # else a pickle calls the class with the message
 
 
 class ShapeError(RnnrtError, ValueError):

@@ -17,12 +17,13 @@ from rnnrt.formats.keras_parts import Architecture, read_parts
 from rnnrt.formats.state_dict import read_state_dict
 from rnnrt.formats.torch_network import network_of as network_of_tensors
 from rnnrt.ir import Graph
-from rnnrt.layers import RNN, Network
+from rnnrt.layers import Network
 from rnnrt.layers.serial import MODEL_READERS, MODEL_WRITERS
 from rnnrt.layers.symbolic import RUNNERS
 from rnnrt.models.constants import with_constants
 from rnnrt.models.eager import run_layer
 from rnnrt.models.model import Model
+from rnnrt.models.pickling import equal_model, meanings
 from rnnrt.passes import recognise
 from rnnrt.registry import CustomObjectScope
 
@@ -182,13 +183,7 @@ def clone_model(model: Model) -> Model:
     """An equal model with weights of its own, made anew by the initializers."""
     if model.network is None:
         raise RnnrtError(f"model {model.name!r}: came as a graph without layers, which cannot be made anew")
-    clone = model_of(model.network.as_spec(), legacy=model.legacy)
-    assert clone.network is not None
-    for old, new in zip(model.network.walk(), clone.network.walk(), strict=True):
-        if isinstance(old, RNN) and isinstance(new, RNN):
-            new.old_masking = old.old_masking
-    clone.metadata = dict(model.metadata)
-    return clone
+    return equal_model(model.to_json(), *meanings(model))
 
 
 def _network(spec: Mapping[str, Any]) -> Network:

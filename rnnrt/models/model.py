@@ -19,6 +19,7 @@ from rnnrt.layers.trace import network_between
 from rnnrt.layers.variable import Changes, Variable
 from rnnrt.layers.weights import Weights
 from rnnrt.models.graph_layers import GraphLayers
+from rnnrt.models.pickling import Pickled
 from rnnrt.models.predict import Prediction
 from rnnrt.models.running import Running
 from rnnrt.models.structure import Structure
@@ -28,7 +29,7 @@ from rnnrt.registry import auto_name
 from rnnrt.runtime import Session
 
 
-class Model(Training, Structure, Weighted, Prediction, Running):
+class Model(Training, Structure, Weighted, Prediction, Pickled, Running):
     """A network that runs, and can be trained.
 
     Parameters

@@ -27,3 +27,18 @@ class BusySequenceError(RnnrtError):
 
 class BatchError(RnnrtError):
     """A batch ended in an error that nobody foresaw; its requests are not to blame."""
+
+
+_STATUS = {
+    UnknownSequenceError: 404,
+    BusySequenceError: 409,
+    QueueFullError: 429,
+    BatchError: 500,
+    ClosedError: 503,
+    DeadlineError: 504,
+}
+
+
+def status_of(error: RnnrtError) -> int:
+    """HTTP's word for an error; 400 for all that a request causes by what it holds."""
+    return _STATUS.get(type(error), 400)

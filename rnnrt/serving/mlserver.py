@@ -12,8 +12,6 @@ sequence come with the request's parameters sequence_id, sequence_start and sequ
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import Any
 
 import numpy as np
 from mlserver import MLModel
@@ -24,28 +22,11 @@ from rnnrt.errors import RnnrtError, StateError
 from rnnrt.models import load
 from rnnrt.serving import prometheus
 from rnnrt.serving.batcher import Batcher
-from rnnrt.serving.errors import (
-    BatchError,
-    BusySequenceError,
-    ClosedError,
-    DeadlineError,
-    QueueFullError,
-    UnknownSequenceError,
-)
+from rnnrt.serving.errors import DeadlineError, QueueFullError, status_of
 from rnnrt.serving.launch import loads
 from rnnrt.serving.options import Options
 from rnnrt.serving.protocol import Wanted, arrays_of, datatype_of, output_names, tensors_of, wanted
-from rnnrt.serving.sequences import Sequences, gathered
-
-_STATUS = {
-    UnknownSequenceError: 404,
-    BusySequenceError: 409,
-    QueueFullError: 429,
-    BatchError: 500,
-    ClosedError: 503,
-    DeadlineError: 504,
-}
-"""HTTP's word for each error; any other that a request causes is 400."""
+from rnnrt.serving.sequences import Sequences, infer_rows
 
 
 class RnnrtRuntime(MLModel):  # type: ignore[misc]
@@ -114,7 +95,7 @@ class RnnrtRuntime(MLModel):  # type: ignore[misc]
             results = await self._run(arrays_of(payload, self._inputs), asked)
             tensors = tensors_of(names, results)
         except RnnrtError as error:
-            raise MLServerError(str(error), _STATUS.get(type(error), 400)) from None
+            raise MLServerError(str(error), status_of(error)) from None
         outputs = [ResponseOutput(**tensor) for tensor in tensors]
         return InferenceResponse(model_name=self.name, model_version=self.version, outputs=outputs)
 
@@ -133,20 +114,7 @@ class RnnrtRuntime(MLModel):  # type: ignore[misc]
         batcher = self._batcher
         if batcher is None:
             return dict(zip(names, await self._run_alone(arrays, asked.deadline), strict=True))
-        (x,) = arrays.values()
-        rows = list(np.moveaxis(x, batcher.batch_axis, 0))
-        if not rows:
-            raise StateError(f"input {self._inputs[0].name!r} has no row; send at least one")
-        if asked.sequence is not None:
-            assert self._sequences is not None
-            got = await self._sequences.infer(asked.sequence, rows, asked.start, asked.end, asked.deadline)
-        else:
-            got = await gathered([partial(batcher.submit, row, asked.deadline) for row in rows])
-        parts: list[Any] = [one if isinstance(one, tuple) else (one,) for one in got]
-        stacked = [
-            np.stack(column, axis or 0)
-            for column, axis in zip(zip(*parts, strict=True), batcher.output_axes, strict=True)
-        ]
+        stacked = await infer_rows(batcher, self._sequences, arrays, asked)
         return dict(zip(names, stacked, strict=True))
 
     async def _run_alone(self, arrays: dict[str, np.ndarray], deadline: float | None) -> list[np.ndarray]:

@@ -6,16 +6,17 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from rnnrt.errors import RnnrtError, ShapeError
+from rnnrt.errors import RnnrtError, ShapeError, StateError
 from rnnrt.serving.batcher import Batcher
 from rnnrt.serving.errors import BusySequenceError, QueueFullError, UnknownSequenceError
+from rnnrt.serving.protocol import Wanted
 
 State = list[np.ndarray] | None
 
@@ -136,6 +137,42 @@ class Sequences:
         before = self._clock() - self._idle
         for name in [name for name, e in self._entries.items() if e.used < before and not e.busy]:
             del self._entries[name]
+
+
+async def infer_rows(
+    batcher: Batcher, sequences: Sequences | None, arrays: Mapping[str, np.ndarray], asked: Wanted
+) -> list[np.ndarray]:
+    """The outputs of a request whose only input holds a batch of rows.
+
+    Parameters
+    ----------
+    batcher : Batcher
+    sequences : Sequences, optional
+        What a request for a piece of a sequence needs.
+    arrays : mapping of str to ndarray
+        The input by name.
+    asked : Wanted
+
+    Raises
+    ------
+    StateError
+        There is no row.
+    RnnrtError
+        As `Batcher.submit` and `Sequences.infer`.
+    """
+    ((name, x),) = arrays.items()
+    rows = list(np.moveaxis(x, batcher.batch_axis, 0))
+    if not rows:
+        raise StateError(f"input {name!r} has no row; send at least one")
+    if asked.sequence is not None:
+        assert sequences is not None
+        got = await sequences.infer(asked.sequence, rows, asked.start, asked.end, asked.deadline)
+    else:
+        got = await gathered([partial(batcher.submit, row, asked.deadline) for row in rows])
+    parts: list[Any] = [one if isinstance(one, tuple) else (one,) for one in got]
+    return [
+        np.stack(column, axis or 0) for column, axis in zip(zip(*parts, strict=True), batcher.output_axes, strict=True)
+    ]
 
 
 async def gathered(calls: Sequence[Callable[[], Any]]) -> list[Any]:
