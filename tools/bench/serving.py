@@ -7,6 +7,9 @@ python tools/bench/serving.py --tiny            outputs compared, nothing measur
 Requests arrive by a Poisson process whether or not the ones before are answered, and latencies count from the time of
 arrival. The other ways are one request at a time, and padded batches: those that wait, at most for two milliseconds,
 are padded to the longest and run together. All three see the same requests.
+
+Then a step of 256 streams of a pool beside one stream of that batch, the memory of 10,000 streams, and, where mlserver
+is installed, `rnnrt serve` with 8 clients that send one request after the other.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from serving_streams import pool_figures, pool_memory, server_figures
 
 from rnnrt.ir import Graph, Node, Value
 from rnnrt.models import Model, load
@@ -140,6 +145,14 @@ def tagger(features: int, hidden: int) -> Model:
     return Model.from_graph(Graph((value,), (Value("y", np.dtype("float32")),), tuple(nodes), constants))
 
 
+def lstm(features: int, hidden: int) -> Model:
+    """One LSTM layer, every step given."""
+    from rnnrt import layers
+
+    x = layers.Input(shape=(None, features))
+    return Model(x, layers.LSTM(hidden, return_sequences=True)(x))
+
+
 def grid(lengths: tuple[int, int]) -> list[int]:
     """Lengths between two; so few that all their plans are kept."""
     return sorted({round(n) for n in np.geomspace(*lengths, 24)})
@@ -232,6 +245,14 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     save(figure, path)
 
 
+def more_figures(network: Model, xs: list[np.ndarray], seconds: float) -> dict[str, dict[str, float]]:
+    """Of a pool of streams of one LSTM, and of a server of the network."""
+    layer = lstm(64, 128)
+    found = {"pool": pool_figures(layer, 256, seconds), "pool memory": pool_memory(layer, 10_000)}
+    over_http = server_figures(network, xs, 2 * seconds)
+    return found if over_http is None else {**found, "server": over_http}
+
+
 @click.command()
 @click.argument("model", type=click.Path(), required=False)
 @click.option("--rates", help="Requests a second, as in 100,200; by default multiples of what one at a time can do.")
@@ -272,8 +293,11 @@ def main(
         figures = [f"{row[key]:.1f}" for key in ("p50_ms", "p99_ms", "per_second")]
         table.add_row(f"{row['rate']:.0f}", row["server"], *figures, f"{row['unanswered']} of {row['sent']}")
     Console().print(table)
+    more = more_figures(network, xs, seconds)
+    for name, figures in more.items():
+        click.echo(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in figures.items()))
     if out:
-        out.write_text(json.dumps({"one_at_a_time": one, "lengths": lengths, "rows": rows}, indent=1))
+        out.write_text(json.dumps({"one_at_a_time": one, "lengths": lengths, "rows": rows, **more}, indent=1))
     if plot:
         draw(rows, plot)
 
