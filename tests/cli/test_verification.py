@@ -109,13 +109,15 @@ def test_wrong_weights_of_a_plan_are_named(source: Path, monkeypatch: pytest.Mon
 
 
 def test_steps_that_forget_are_found(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Stream.step
+    def forgetting(right: Any) -> Any:
+        def forgets(self: Stream, x: Any) -> Any:
+            self.reset()
+            return right(self, x)
 
-    def forgets(self: Stream, x: Any) -> Any:
-        self.reset()
-        return right(self, x)
+        return forgets
 
-    monkeypatch.setattr(Stream, "step", forgets)
+    for name in ("step", "run"):
+        monkeypatch.setattr(Stream, name, forgetting(getattr(Stream, name)))
     output = call("convert", source, "-o", source.with_name("t.rnnrt"), ok=False).output
     assert "step by step" in output
     assert "do not go on from the states before" in output
