@@ -56,6 +56,7 @@ class Table:
         self._free = list(range(self.capacity - 1, -1, -1))
         self._next, self._due = 0, np.inf
         self._last: tuple[list[Hashable], np.ndarray] | None = None
+        self._seen: list[tuple[np.ndarray, np.ndarray | None]] = [(np.empty(0), None) for _ in rows]
 
     def __len__(self) -> int:
         return len(self._place)
@@ -136,8 +137,9 @@ class Table:
         # Each row is marked with its last position; a row that is named twice has lost its first one.
         order = np.arange(len(found))
         self._marks[found] = order
-        if len(twice := np.flatnonzero(self._marks[found] != order)):
-            raise StateError(f"streams are named twice: {_listed([named[i] for i in twice])}")
+        lost = self._marks[found] != order
+        if lost.any():
+            raise StateError(f"streams are named twice: {_listed([named[i] for i in np.flatnonzero(lost)])}")
         self._last = named, found
         return found
 
@@ -152,12 +154,17 @@ class Table:
     def scatter(self, k: int, places: np.ndarray, rows: np.ndarray) -> None:
         """Put the first rows of `rows` in these places of state `k`."""
         axis, whole = self._axes[k], self._whole[k]
-        if whole is not None and rows.flags.c_contiguous:
-            elements = _as_elements(rows, axis)
-            assert elements is not None, "rows have the form of the states"
-            whole[places] = elements[: len(places)]
+        elements = None if whole is None else self._elements(k, rows, axis)
+        if whole is not None and elements is not None:
+            whole[places] = elements if len(elements) == len(places) else elements[: len(places)]
         else:
             self._states[k].swapaxes(0, axis)[places] = rows.swapaxes(0, axis)[: len(places)]
+
+    def _elements(self, k: int, rows: np.ndarray, axis: int) -> np.ndarray | None:
+        """As `_as_elements`, remembered for the array that came last, since a stepper's comes again."""
+        if self._seen[k][0] is not rows:
+            self._seen[k] = rows, _as_elements(rows, axis) if rows.flags.c_contiguous else None
+        return self._seen[k][1]
 
     def row(self, place: int) -> list[np.ndarray]:
         """Copies of all states of one row."""

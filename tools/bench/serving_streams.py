@@ -23,6 +23,8 @@ import rnnrt
 from rnnrt.models import Model
 
 CLIENTS = 8
+BLOCK = 100
+"""Steps of one turn."""
 
 
 def pool_figures(model: Model, rows: int, seconds: float) -> dict[str, float]:
@@ -39,12 +41,12 @@ def pool_figures(model: Model, rows: int, seconds: float) -> dict[str, float]:
     while time.perf_counter() < end:
         for name in found:
             start = time.perf_counter()
-            for k in range(20):
+            for k in range(BLOCK):
                 if name == "stream":
                     stream.step(x)
                 else:
                     pool.step(orders[(turn + k) % 16], x)
-            found[name].append((time.perf_counter() - start) / 20)
+            found[name].append((time.perf_counter() - start) / BLOCK)
         turn += 1
     plain, pooled = (1e6 * statistics.median(found[name]) for name in ("stream", "pool"))
     return {"streams": rows, "stream_us": plain, "pool_us": pooled, "share": plain / pooled}
