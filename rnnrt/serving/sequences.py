@@ -177,13 +177,15 @@ async def infer_rows(
 
 async def gathered(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     """The results of the futures that `calls` give; if one fails, all others are cancelled."""
-    futures = []
+    made: list[Any] = []
+    futures: list[Any] = []
     try:
         for call in calls:
-            futures.append(asyncio.wrap_future(call()))
+            made.append(call())
+            futures.append(asyncio.wrap_future(made[-1]))
         return list(await asyncio.gather(*futures))
     except BaseException:
-        for future in futures:
+        for future in (*made, *futures):  # those of asyncio alone would cancel the others a moment later
             future.cancel()
         await asyncio.gather(*futures, return_exceptions=True)
         raise

@@ -47,10 +47,13 @@ class Worker:
         with self._wake:
             if self._closing:
                 raise ClosedError("the batcher is closed and takes no more requests")
-            if len(self._queue) >= self._max_queue:
+            waiting = len(self._queue)
+            if waiting >= self._max_queue:
+                waiting = sum(not queued.cancelled for queued in self._queue)  # the worker has yet to sweep the rest
+            if waiting >= self._max_queue:
                 self._metrics.refused += 1
                 raise QueueFullError(
-                    f"{len(self._queue)} requests wait already and max_queue={self._max_queue}; try again later"
+                    f"{waiting} requests wait already and max_queue={self._max_queue}; try again later"
                 )
             self._queue.append(request)
             self._soonest = min(self._soonest, request.deadline)
