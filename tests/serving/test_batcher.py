@@ -86,7 +86,6 @@ def test_a_full_queue_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_answers(xs[:3], [future.result(30) for future in futures])
 
 
-@pytest.mark.parametrize("model", [network(), network(direction="reverse")])
 def test_a_cancelled_request_makes_room_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = sequences(4, 3, 5)
     with Batcher(network(), max_batch_size=1, max_queue=1) as batcher, gate(monkeypatch) as held:
@@ -99,6 +98,7 @@ def test_a_cancelled_request_makes_room_at_once(monkeypatch: pytest.MonkeyPatch)
             np.testing.assert_allclose(future.result(30)[0], written_out(x)[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("model", [network(), network(direction="reverse")])
 def test_cancelling_frees_the_place(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     xs = sequences(40, 41, 3)
     with Batcher(model, max_batch_size=1, max_queue=1) as batcher, gate(monkeypatch) as held:
